@@ -1,0 +1,47 @@
+# make demo: the light core, and a real photograph enlarged.
+# make test: everything the tests need, and the tests.
+# Both share one virtual environment and install only what is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The version of the demonstration's photograph: scikit-image ships it, for this one use.
+PICTURES := scikit-image==0.26.0
+
+.PHONY: demo test lint bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.pictures: | $(VENV)/.core
+	$(PIP) install --no-deps $(PICTURES)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	touch $(VENV)/.core $@
+
+demo: $(VENV)/.core $(VENV)/.pictures
+	$(BIN)/python examples/demo.py demo-output
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev $(VENV)/.pictures
+	$(BIN)/python benchmarks/resample.py
+	$(BIN)/python benchmarks/upscale.py
+	$(BIN)/python benchmarks/memory.py
+
+clean:
+	rm -rf $(VENV) demo-output build dist

@@ -1,0 +1,32 @@
+"""Faithful super-resolution with VDSR.
+
+    import vdsr
+
+    vdsr.upscale("in.jpg", "out.png", scale=4)
+
+    with vdsr.Upscaler() as upscaler:          # open once, use many times
+        enlarged = upscaler.upscale(array, scale=2)
+
+Importing this package loads nothing heavy; numpy, libvips and the inference
+backend are loaded when the first name below is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vdsr.inference.upscaler import Result as Result
+    from vdsr.inference.upscaler import Upscaler as Upscaler
+    from vdsr.inference.upscaler import upscale as upscale
+
+__version__ = "0.1.0"
+__all__ = ["Result", "Upscaler", "__version__", "upscale"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attributes are of any type
+    if name in ("Upscaler", "Result", "upscale"):
+        from vdsr.inference import upscaler
+
+        return getattr(upscaler, name)
+    raise AttributeError(f"module 'vdsr' has no attribute {name!r}")

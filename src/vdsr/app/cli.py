@@ -1,0 +1,238 @@
+"""The command line. Each command says what it takes, and loads its work when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vdsr.app.console import INTERRUPTED, TERMINATED, command, json_argument
+
+app = typer.Typer(
+    name="vdsr",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Enlarge pictures faithfully with VDSR: nothing is invented that cannot be shown.",
+    epilog="Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.",
+)
+
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", metavar="NAME|FILE", help="A shipped model, or a model file."),
+]
+Json = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE]",
+        help="Write the result as JSON: to FILE (.json), else to standard output.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from vdsr import __version__
+
+        typer.echo(f"vdsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Enlarge pictures faithfully with VDSR: nothing is invented that cannot be shown."""
+
+
+@app.command()
+@command
+def upscale(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The picture.")],
+    goal: Annotated[Path, typer.Argument(metavar="OUT", help="The enlarged picture.")],
+    scale: Annotated[
+        float | None,
+        typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. [default: 4]"),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", help="Width in px; the height follows, or --height.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option("--height", help="Height in px; the width follows, or --width.")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Keep the size: run the network on the picture as is.")
+    ] = False,
+    model: Model = "vdsr",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto (that of the model), fp32, fp16 or int8.")
+    ] = "auto",
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Working memory, as 512MiB or 2GiB. [default: half of what is free]",
+        ),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", help="Largest side of a tile in px. [default: by memory]"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="CPU threads. [default: all cores]")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="png, jpeg, webp, tiff, avif or gif. [default: by suffix]"),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", help="1..100. [default: JPEG 95, AVIF 90, WebP lossless]"),
+    ] = None,
+    overwrite: Overwrite = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Enlarge 512 px of the middle first, and say where they are."
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    json: Json = None,
+) -> None:
+    """Enlarge a picture. Profile, EXIF, XMP, resolution and bit depth are kept."""
+    from vdsr.app.upscale import Request, run
+
+    run(
+        Request(
+            source=source,
+            goal=goal,
+            scale=scale,
+            width=width,
+            height=height,
+            fit=fit,
+            restore=restore,
+            model=model,
+            backend=backend,
+            precision=precision,
+            max_memory=max_memory,
+            tile=tile,
+            threads=threads,
+            format=format,
+            quality=quality,
+            overwrite=overwrite,
+            preview=preview,
+            quiet=quiet,
+            json=json,
+        )
+    )
+
+
+@app.command()
+@command
+def info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a file.")] = (
+        "vdsr"
+    ),
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="Size that the work is counted for.")
+    ] = "256x256",
+    json: Json = None,
+) -> None:
+    """Show a model: layers, parameters, receptive field, work for a size, card."""
+    from vdsr.app.info import run
+
+    run(model, size, json)
+
+
+@app.command("import")
+@command
+def import_(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="safetensors, or a PyTorch checkpoint.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The model file.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name in the model file. [default: the file's]")
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Version of the weights.")] = "0",
+    scales: Annotated[
+        str, typer.Option("--scales", help="Scales that it was trained for.")
+    ] = "2,3,4",
+    luma: Annotated[
+        str, typer.Option("--luma", help="Range of its luma: studio (16..235) or full.")
+    ] = "studio",
+    residual: Annotated[
+        bool | None,
+        typer.Option(
+            "--residual/--direct",
+            help="Whether its output is added to its input. [default: by its layers]",
+        ),
+    ] = None,
+    training_data: Annotated[
+        str, typer.Option("--training-data", help="What it was trained on.")
+    ] = "unknown",
+    licence: Annotated[str, typer.Option("--licence", help="Terms of the weights.")] = "unknown",
+    psnr: Annotated[
+        list[str] | None,
+        typer.Option("--psnr", metavar="NAME=DB", help="A measured figure; may be repeated."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a model file of a checkpoint. Nothing in the checkpoint is ever run."""
+    from vdsr.app.importing import run
+
+    run(
+        checkpoint,
+        output,
+        name=name,
+        version=version,
+        scales=scales,
+        luma=luma,
+        residual=residual,
+        training_data=training_data,
+        licence=licence,
+        psnr=psnr or [],
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+@command
+def doctor(json: Json = None) -> None:
+    """Show what is installed, which backends work, and what would be used."""
+    from vdsr.app.doctor import run
+
+    run(json)
+
+
+def main() -> None:
+    """Entry point of the command `vdsr`."""
+    try:
+        app(args=json_argument(sys.argv[1:]))
+    except SystemExit as end:
+        if end.code in (INTERRUPTED, TERMINATED):
+            # An orderly end would wait for the tile in work; files are cleared away already.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""`vdsr doctor`: what is installed, what works, what would be used."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+import vdsr
+from vdsr.app.console import write_json
+from vdsr.errors import VdsrError
+from vdsr.inference import backends, memory
+from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
+
+# Packages behind each extra, as pyproject.toml has them.
+_EXTRAS = {
+    "models": ("onnx", "safetensors"),
+    "onnxruntime": ("onnxruntime",),
+    "train": ("torch", "lightning"),
+}
+_INSTRUCTIONS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX VNNI",
+    "amx_int8": "AMX int8",
+    "asimddp": "NEON dot product",
+}
+_PROBE = 48
+
+
+def run(json: str | None) -> None:
+    """Print the findings, as text or JSON."""
+    model = load_model()
+    found: dict[str, Any] = {
+        "vdsr": vdsr.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "instructions": _instructions(),
+        "memory_available_bytes": memory.available(),
+        "packages": {name: _version(name) for name in ("numpy", "pyvips", "pyvips-binary")},
+        "libvips": _libvips(),
+        "extras": {
+            extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()
+        },
+        "backends": {name: _backend(name, model) for name in backends.BACKENDS},
+        "models": list(shipped_models()),
+    }
+    choice = backends.choose(model)
+    found["would_use"] = {
+        "model": f"{DEFAULT_MODEL} {model.metadata.version}",
+        "backend": choice.backend,
+        "precision": choice.precision,
+    }
+    if json is not None:
+        write_json(found, json)
+    if json != "-":
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = [
+        ("vdsr", f"{found['vdsr']} (Python {found['python']}, {found['system']})"),
+        ("CPU", f"{found['cpu']}, {found['cores']} cores"),
+        ("instructions", ", ".join(found["instructions"]) or "unknown"),
+        ("memory", f"{memory.format_size(found['memory_available_bytes'])} available"),
+        ("libvips", found["libvips"]),
+    ]
+    for name, state in found["backends"].items():
+        rows.append((f"backend {name}", state["state"]))
+    for extra, packages in found["extras"].items():
+        states = (f"{name} {number or 'missing'}" for name, number in packages.items())
+        rows.append((f"extra {extra}", ", ".join(states)))
+    use = found["would_use"]
+    rows.append(("models", ", ".join(found["models"])))
+    rows.append(("would use", f"{use['model']}, {use['precision']}, on {use['backend']}"))
+    for name, value in rows:
+        typer.echo(f"{name:<21}{value}")
+
+
+def _backend(name: str, model: ModelFile) -> dict[str, Any]:
+    """Whether a backend runs the shipped model, found by running it."""
+    if not backends.is_installed(name):
+        return {"installed": None, "works": False, "precisions": [], "state": "not installed"}
+    number = _version(name)
+    try:
+        offered = backends.precisions(name)
+        network = backends.open_backend(model, backends.choose(model, name))
+        y = np.full((1, 1, _PROBE, _PROBE), 0.5, np.float32)
+        works = bool(np.isfinite(network.run(y)).all())
+        network.close()
+    except (VdsrError, ImportError, OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        return {
+            "installed": number,
+            "works": False,
+            "precisions": [],
+            "state": f"{number}: broken: {text}",
+        }
+    state = f"{number}: works ({', '.join(offered)})" if works else f"{number}: gives no numbers"
+    return {"installed": number, "works": works, "precisions": list(offered), "state": state}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _libvips() -> str:
+    import pyvips
+
+    numbers = ".".join(str(pyvips.version(i)) for i in range(3))
+    loaders = ("png", "jpeg", "webp", "tiff", "heif", "gif")
+    readable = [n for n in loaders if pyvips.type_find("VipsOperation", f"{n}load")]
+    return f"{numbers} (reads {', '.join(readable)})"
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _cpu_name() -> str:
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _instructions() -> list[str]:
+    words = set(_cpuinfo().split())
+    return [name for flag, name in _INSTRUCTIONS.items() if flag in words]

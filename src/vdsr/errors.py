@@ -1,0 +1,68 @@
+"""Every error that this package raises on purpose.
+
+    VdsrError
+    ├── UsageError              the request itself is wrong: exit code 2
+    │   ├── ModelError          no such model, or a file that is no intact model file
+    │   ├── BackendError        a backend or precision that this machine or model lacks
+    │   └── MissingExtra        an optional dependency that is not installed
+    ├── FileError               one file could not be done: exit code 1
+    │   ├── InputError          it cannot be read, or is no picture that can be enlarged
+    │   │   └── CheckpointError a checkpoint that cannot be imported, or must not be
+    │   └── OutputError         it cannot be written
+    └── OutOfMemory             (also a MemoryError) the work does not fit: exit code 1
+
+Messages are one line: what was wrong, where, and what to do. `exit_code` is what
+the command line ends with when the error is all there is to say.
+"""
+
+from __future__ import annotations
+
+
+class VdsrError(Exception):
+    """Base of all errors of this package."""
+
+    exit_code = 1
+
+
+class UsageError(VdsrError):
+    """The request is wrong, whatever the files hold."""
+
+    exit_code = 2
+
+
+class ModelError(UsageError):
+    """A model is unknown, damaged, or not a model file of this program."""
+
+
+class BackendError(UsageError):
+    """A backend, device or precision is not to be had on this machine."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str | None) -> None:
+        what = f"'vdsr[{extra}]'" if extra else "vdsr"
+        super().__init__(f"{package} is not installed: pip install {what}")
+        self.package = package
+        self.extra = extra
+
+
+class FileError(VdsrError):
+    """One file could not be done; others may."""
+
+
+class InputError(FileError):
+    """A file or array cannot be read or enlarged."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be imported, or asks for code to be run."""
+
+
+class OutputError(FileError):
+    """A result cannot be written."""
+
+
+class OutOfMemory(VdsrError, MemoryError):
+    """The work does not fit into the memory that it may use."""

@@ -1,0 +1,1 @@
+"""Pixels, and no network: resampling, colour, degradation, metrics, files."""

@@ -1,0 +1,267 @@
+"""Decoding: a picture file as strips of the samples it holds."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from vdsr.errors import FileError, InputError
+from vdsr.imaging.files import metadata, photoshop, tiff_exif, unseen
+from vdsr.imaging.files.formats import FORMATS, SNIFFED_BYTES, Format, is_heic, sniff
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
+_DTYPES = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
+_GRAY = ("b-w", "grey16")
+_RGB = ("srgb", "rgb", "rgb16", "scrgb")
+_STRIP = 64
+_SYSTEM_ERROR = "system error: "
+_HEIC = (
+    "HEIC needs a system libvips with HEVC support (Debian: apt install libvips42,"
+    " then pip uninstall pyvips-binary); or convert it to PNG or AVIF first"
+)
+
+
+class PictureReader:
+    """A picture file, opened: header read and understood, samples decoded on demand.
+
+    The orientation tag is already applied, CMYK and CIELAB are already sRGB, palettes
+    are already expanded.
+
+    Attributes:
+        path: the file.
+        format: what it is, by content; the suffix does not matter.
+        width, height: px, after orientation.
+        bands: samples per pixel: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
+        has_alpha: whether the last band is alpha (not premultiplied).
+        dtype: `uint8`, `uint16` or `float32`: as stored.
+        bits: significant bits per sample as the file names them: 10 or 12 in some AVIF,
+            whose samples are stretched to the whole range of `dtype`.
+        header: the picture without samples, for its metadata.
+        exif: its EXIF block, or None.
+        resources: Photoshop's image resources, IPTC among them; empty if it has none.
+        notices: what had to be changed or could not be kept, a line each.
+
+    Raises:
+        InputError: if the file is missing, unreadable, no picture, or of a kind that
+            cannot be enlarged. Damage further down is found by `strips`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notices: tuple[str, ...] = ()
+        self.format = _format(path)
+        header = self._load("random")
+        self._check_kind(header)
+        orientation = int(header.get("orientation")) if header.get_typeof("orientation") else 1
+        # Sequential decoding needs little memory, but cannot turn a picture round.
+        self._access = "random" if orientation > 1 else "sequential"
+        self.bits = _number(header, "bits-per-sample", 8)
+        self._note_losses(header)
+        self.header = metadata.with_exif_resolution(self._convert(header))
+        self.width: int = self.header.width
+        self.height: int = self.header.height
+        self.bands: int = self.header.bands
+        self.has_alpha = bool(self.header.hasalpha())
+        self.dtype = _DTYPES[self.header.format]
+        self.exif = metadata.blob(header, "exif-data")
+        self.resources = photoshop.from_jpeg(metadata.blob(header, "iptc-data") or b"")
+        if self.format.name == "tiff":
+            self._read_tiff_metadata()
+
+    def strips(self) -> Iterator[Samples]:
+        """Decode the file from top to bottom, each time anew.
+
+        Yields:
+            `[rows, width, bands]` of `self.dtype`, in order, without gaps.
+
+        Raises:
+            InputError: when the data is damaged or ends early.
+        """
+        image = self._convert(self._load(self._access))
+        try:
+            region = pyvips.Region.new(image)
+            for top in range(0, self.height, _STRIP):
+                rows = min(_STRIP, self.height - top)
+                data = region.fetch(0, top, self.width, rows)
+                yield np.frombuffer(data, self.dtype).reshape(rows, self.width, self.bands)
+        except pyvips.Error as error:
+            raise self._error("damaged or cut short", error) from error
+
+    def crop(self, left: int, top: int, width: int, height: int) -> Samples:
+        """Decode a part of the picture.
+
+        Returns:
+            `[height, width, bands]` of `self.dtype`.
+
+        Raises:
+            InputError: when the data is damaged.
+        """
+        image = self._convert(self._load("random"))
+        try:
+            data = pyvips.Region.new(image).fetch(left, top, width, height)
+        except pyvips.Error as error:
+            raise self._error("damaged or cut short", error) from error
+        return np.frombuffer(data, self.dtype).reshape(height, width, self.bands)
+
+    def _load(self, access: str, **options: int) -> pyvips.Image:
+        try:
+            # A source, since a file name would be searched for "[options]".
+            source = pyvips.Source.new_from_file(str(self.path))
+            load = getattr(pyvips.Image, self.format.loader)
+            return load(source, access=access, fail_on="error", **options)
+        except pyvips.Error as error:
+            if _is_heic(self.path):
+                raise InputError(f"{self.path}: {_HEIC}") from error
+            raise self._error("damaged, cut short or of a rare kind", error) from error
+
+    def _check_kind(self, image: pyvips.Image) -> None:
+        pages, name = _number(image, "n-pages", 1), self.format.name
+        if name == "png":
+            pages = unseen.png_frames(self.path)
+        if pages > 1 and not (name == "tiff" and self._only_overviews(image, pages)):
+            what = "frames: animations" if name in ("png", "gif", "webp") else "pages: such files"
+            raise InputError(f"{self.path}: it has {pages} {what} cannot be enlarged yet")
+        if image.format not in (*_DTYPES, "double") and image.interpretation != "labs":
+            raise InputError(
+                f"{self.path}: samples of type {image.format} cannot be enlarged:"
+                " convert to 8 or 16 bit unsigned, or to float"
+            )
+
+    def _only_overviews(self, image: pyvips.Image, pages: int) -> bool:
+        """Whether the further pages of a TIFF are smaller versions of the first."""
+        width, height = image.width, image.height
+        for page in range(1, pages):
+            other = self._load("random", page=page)
+            if other.width > (width + 1) // 2 + 1 or other.height > (height + 1) // 2 + 1:
+                return False
+            width, height = other.width, other.height
+        return True
+
+    def _convert(self, image: pyvips.Image) -> pyvips.Image:
+        """Upright, gray or RGB, and in the whole range of the sample type."""
+        kind = image.interpretation
+        try:
+            if kind == "cmyk":
+                depth = 16 if image.format == "ushort" else 8
+                image = image.icc_transform(
+                    "srgb", embedded=True, input_profile="cmyk", depth=depth
+                )
+            elif kind in ("lab", "labs", "xyz", "yxy", "lch"):
+                image = image.colourspace("rgb16")
+            if image.format == "double":
+                image = image.cast("float")
+            if image.format == "ushort" and self.bits in (10, 12) and self.format.name == "avif":
+                # libvips only shifts them up, so that white would become a gray.
+                highest = 65536 - (1 << (16 - self.bits))
+                image = (image * (65535 / highest)).rint().cast("ushort")
+            self._check_bands(image)
+            return image.autorot()
+        except pyvips.Error as error:
+            raise self._error("damaged or of a rare kind", error) from error
+
+    def _check_bands(self, image: pyvips.Image) -> None:
+        colours = image.bands - bool(image.hasalpha())
+        known = colours in (1, 3) and image.bands <= 4
+        if not known or image.interpretation not in (*_GRAY, *_RGB, "multiband"):
+            raise InputError(
+                f"{self.path}: {image.bands} bands ({image.interpretation}) cannot be enlarged:"
+                " gray, RGB or CMYK, with or without alpha, can"
+            )
+
+    def _note_losses(self, image: pyvips.Image) -> None:
+        """Say what `_convert` will change, and what is not even read."""
+        kind, pages = image.interpretation, _number(image, "n-pages", 1)
+        pages += _number(image, "n-subifds", 0)
+        if pages > 1:
+            self._note(f"only the full-size picture is kept of {pages} (the others are overviews)")
+        if kind == "cmyk":
+            own = image.get_typeof("icc-profile-data")
+            which = "its ICC profile" if own else "a general profile, since it has none"
+            self._note(f"CMYK was converted to sRGB through {which}")
+        elif kind in ("lab", "labs", "xyz", "yxy", "lch"):
+            self._note("CIE colour was converted to 16-bit sRGB")
+        if image.format == "double":
+            self._note("64-bit samples were converted to 32-bit floats")
+        if self.format.name == "jpeg" and self._has_gain_map():
+            self._note("its HDR gain map was left out: the picture itself was enlarged")
+        colour = {"png": unseen.png_colour, "avif": unseen.avif_colour}.get(self.format.name)
+        if colour is not None and (found := colour(self.path)) is not None:
+            self._note(f"its colour space ({found}) cannot be kept: viewers will take it for sRGB")
+
+    def _has_gain_map(self) -> bool:
+        """Whether it is an Ultra HDR JPEG, for which libvips has a decoder of its own."""
+        try:
+            source = pyvips.Source.new_from_file(str(self.path))
+            image = pyvips.Image.new_from_source(source, "")
+        except pyvips.Error:
+            return False
+        return str(image.get("vips-loader")).startswith("uhdrload")
+
+    def _read_tiff_metadata(self) -> None:
+        try:
+            self.exif = tiff_exif.read_exif(self.path)
+        except FileError as error:
+            self._note(f"its EXIF was not kept: {str(error).removeprefix(f'{self.path}: ')}")
+        try:
+            self.resources = photoshop.from_tiff(self.path)
+        except FileError as error:
+            self._note(f"its IPTC was not kept: {str(error).removeprefix(f'{self.path}: ')}")
+
+    def _error(self, what: str, error: pyvips.Error) -> InputError:
+        detail = reason(error).removeprefix(f"{self.path}: ")
+        if detail.startswith("unable to call"):  # libvips gives no reason
+            detail = "its header is malformed"
+        return InputError(f"{self.path}: {what}: {detail}")
+
+    def _note(self, text: str) -> None:
+        self.notices = (*self.notices, text)
+
+
+def reason(error: pyvips.Error) -> str:
+    """What a libvips error says: the system's reason, else its first line."""
+    text = str(getattr(error, "detail", "") or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    system = [line for line in lines if line.startswith(_SYSTEM_ERROR)]
+    return (system or lines or ["unknown error"])[0].removeprefix(_SYSTEM_ERROR)
+
+
+def _number(image: pyvips.Image, name: str, otherwise: int) -> int:
+    return int(image.get(name)) if image.get_typeof(name) else otherwise
+
+
+def _format(path: Path) -> Format:
+    """The format of a file by its content.
+
+    Only decoders of known formats are ever called: libvips has others that would follow
+    links to other files, or take any text for a picture.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: it is a folder, not a picture")
+        if not stat.S_ISREG(mode):  # a pipe could be read only once
+            raise InputError(f"{path}: it is no ordinary file")
+        with path.open("rb") as file:
+            start = file.read(SNIFFED_BYTES)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: it cannot be read: {text}") from error
+    if not start:
+        raise InputError(f"{path}: the file is empty")
+    if (found := sniff(start)) is None:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{path}: it is no picture in a known format ({known})")
+    return found
+
+
+def _is_heic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_heic(file.read(SNIFFED_BYTES))

@@ -1,0 +1,140 @@
+"""What each format makes of the samples: types it lacks, transparency, options of its encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyvips
+
+from vdsr.imaging.files.formats import Format, PixelLayout, check_quality
+
+_INTERPRETATIONS = {
+    ("uint8", False): "b-w",
+    ("uint8", True): "srgb",
+    ("uint16", False): "grey16",
+    ("uint16", True): "rgb16",
+    ("float32", False): "b-w",
+    ("float32", True): "scrgb",
+}
+_WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+_BITS = {"uint8": 8, "uint16": 16, "float32": 32}
+_VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort"}
+# The samples as they are; what compression saves is not known before.
+_CLASSIC_TIFF_LIMIT = 3_800_000_000
+
+
+class Saver:
+    """Saves pictures of one layout in one format.
+
+    Args:
+        layout: of the pictures.
+        format: file format.
+        quality: 1..100 for lossy formats; None is 95 for JPEG, 90 for AVIF, lossless WebP.
+        bits: significant bits of 16, if 10 or 12.
+        values: the floats that are black and white, for formats without floats.
+
+    Attributes:
+        notices: what the format could not hold, a line each.
+
+    Raises:
+        UsageError: for a quality that does not apply.
+    """
+
+    def __init__(
+        self,
+        layout: PixelLayout,
+        format: Format,
+        *,
+        quality: int | None = None,
+        bits: int = 16,
+        values: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        self.notices: tuple[str, ...] = ()
+        self._layout = layout
+        self._format = format
+        self._quality = check_quality(format, quality)
+        self._values = values
+        self._bits = bits
+
+    def fit(self, image: pyvips.Image) -> pyvips.Image:
+        """Fit sample type and alpha to what the format holds."""
+        layout, name = self._layout, self._format.name
+        colour, dtype = layout.bands > 2, layout.dtype
+        image = image.copy(interpretation=_INTERPRETATIONS[dtype, colour])
+        target = dtype if dtype in self._format.dtypes else self._format.dtypes[-1]
+        most = 12 if name == "avif" and target == "uint16" else _BITS[target]
+        if target != dtype or (most == 12 and self._bits > 12):
+            self._note(f"{name} holds {most} bits at most: the {dtype} samples were rounded")
+        if target != dtype and dtype == "float32":
+            image = self._in_unit(image)
+        if layout.has_alpha and not self._format.alpha:
+            white = _WHITE[dtype]
+            image = image.flatten(background=[white], max_alpha=white)
+            self._note(f"{name} holds no alpha: the picture was laid on white")
+        if target != dtype:
+            image = (image * (_WHITE[target] / _WHITE[dtype])).rint().cast(_VIPS_TYPES[target])
+            image = image.copy(interpretation=_INTERPRETATIONS[target, colour])
+        return _shifted(image, self._avif_bits) if most == 12 else image
+
+    @property
+    def _avif_bits(self) -> int:
+        if self._layout.dtype == "uint8":
+            return 8
+        return self._bits if self._bits in (10, 12) else 12
+
+    def _in_unit(self, image: pyvips.Image) -> pyvips.Image:
+        low, high = self._values
+        colours = self._layout.bands - self._layout.has_alpha
+        alpha = [1.0] * self._layout.has_alpha
+        scale = [1.0 / (high - low)] * colours + alpha
+        return image.linear(scale, [-low / (high - low)] * colours + [0.0] * len(alpha))
+
+    def save(self, image: pyvips.Image, path: Path) -> None:
+        """Encode what `fit` gave.
+
+        Raises:
+            pyvips.Error: if it cannot be written.
+        """
+        # Called by name: file names given to write_to_file are searched for "[options]".
+        getattr(image, self._format.saver)(str(path), **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        match self._format.name:
+            case "png":
+                return {"compression": 6}
+            case "jpeg":
+                return {
+                    "Q": self._quality or 95,
+                    "subsample_mode": "off",
+                    "optimize_coding": True,
+                }
+            case "webp":
+                return {"Q": self._quality} if self._quality else {"lossless": True, "exact": True}
+            case "avif":
+                return {
+                    "compression": "av1",
+                    "Q": self._quality or 90,
+                    "bitdepth": self._avif_bits,
+                    "subsample_mode": "off",
+                }
+            case "gif":
+                alpha = " and no half-transparency" if self._layout.has_alpha else ""
+                self._note(f"gif holds 256 colours{alpha}: the picture was quantised")
+                return {}
+            case _:
+                return {
+                    "compression": "deflate",
+                    "predictor": "float" if self._layout.dtype == "float32" else "horizontal",
+                    "bigtiff": self._layout.nbytes > _CLASSIC_TIFF_LIMIT,
+                }
+
+    def _note(self, text: str) -> None:
+        self.notices = (*self.notices, text)
+
+
+def _shifted(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """16-bit samples rounded to `bits`, where libvips would only cut off the others."""
+    rounded = (image * (((1 << bits) - 1) / 65535.0)).rint()
+    shifted = (rounded * (1 << (16 - bits))).cast("ushort")
+    return shifted.copy(interpretation=image.interpretation)

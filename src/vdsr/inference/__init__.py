@@ -1,0 +1,1 @@
+"""The network on an image: model files, backends, tiles, the upscaler. Needs no torch."""

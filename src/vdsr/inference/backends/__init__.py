@@ -1,0 +1,128 @@
+"""Backends: what runs a model file on an array. One small module each.
+
+A backend is two methods (`Backend`). Its module is loaded by name, so that a
+backend that is not installed, or not asked for, costs nothing. Each module has
+`precisions()` and `open_backend(model, precision=..., threads=...)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+from vdsr.errors import BackendError, MissingExtra
+from vdsr.inference.architecture import FloatArray
+from vdsr.inference.model_file import PRECISIONS, ModelFile
+
+# Best first: this is the order in which `auto` chooses.
+BACKENDS = ("openvino", "onnxruntime", "torch")
+_EXTRAS = {"openvino": None, "onnxruntime": "onnxruntime", "torch": "train"}
+
+
+class Backend(Protocol):
+    """A network, ready to run."""
+
+    def run(self, y: FloatArray) -> FloatArray:
+        """Run the network.
+
+        Args:
+            y: float32 `[N, 1, H, W]`, luma in 0..1 in the model's range.
+
+        Returns:
+            float32 of the same shape.
+
+        Raises:
+            OutOfMemory: if the array is too large for the memory there is.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the backend holds. It cannot run afterwards."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A backend and precision that this machine and this model have."""
+
+    backend: str
+    precision: str
+
+
+def is_installed(name: str) -> bool:
+    """Whether the package behind the backend `name` is installed (not: whether it works)."""
+    return importlib.util.find_spec(name) is not None
+
+
+def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> Choice:
+    """Settle what `auto` stands for, and refuse what cannot be had.
+
+    Args:
+        model: the model to be run.
+        backend: `auto` or one of `BACKENDS`; `auto` is torch where it has a GPU, else the
+            first one installed.
+        precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is the precision of the file.
+
+    Raises:
+        MissingExtra: if the backend is not installed.
+        BackendError: for unknown names, or a precision that backend or model lacks.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise BackendError(f"unknown precision {precision!r}: auto, {', '.join(PRECISIONS)}")
+    if backend == "auto":
+        backend = _best_installed()
+    module = _module(backend)
+    held = model.metadata.precision
+    wanted = held if precision == "auto" else precision
+    if wanted != held and "int8" in (wanted, held):
+        raise BackendError(f"the model {model.metadata.name} holds {held} weights, not {wanted}")
+    available = module.precisions()
+    if wanted not in available:
+        raise BackendError(f"{backend} has no {wanted} on this machine: {', '.join(available)}")
+    return Choice(backend=backend, precision=wanted)
+
+
+def open_backend(model: ModelFile, choice: Choice, *, threads: int | None = None) -> Backend:
+    """Load `model` into the backend of `choice`.
+
+    Args:
+        model: the model file.
+        choice: what `choose` gave.
+        threads: number of CPU threads; None leaves it to the backend.
+    """
+    backend: Backend = _module(choice.backend).open_backend(
+        model, precision=choice.precision, threads=threads
+    )
+    return backend
+
+
+def precisions(name: str) -> tuple[str, ...]:
+    """Precisions that the backend `name` has on this machine.
+
+    Raises:
+        MissingExtra: if it is not installed.
+        BackendError: if there is no backend of this name.
+    """
+    available: tuple[str, ...] = _module(name).precisions()
+    return available
+
+
+def _best_installed() -> str:
+    # Asking torch takes seconds, so it is asked only where there is a driver.
+    if shutil.which("nvidia-smi") and is_installed("torch"):
+        torch = importlib.import_module("torch")
+        if torch.cuda.is_available():
+            return "torch"
+    return next((name for name in BACKENDS if is_installed(name)), BACKENDS[0])
+
+
+def _module(name: str) -> ModuleType:
+    if name not in BACKENDS:
+        raise BackendError(f"unknown backend {name!r}: auto, {', '.join(BACKENDS)}")
+    if not is_installed(name):
+        raise MissingExtra(name, _EXTRAS[name])
+    return importlib.import_module(f"vdsr.inference.backends.{name}")

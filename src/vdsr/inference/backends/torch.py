@@ -1,0 +1,81 @@
+"""PyTorch, on a CUDA device where there is one, else on the CPU."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from vdsr.errors import BackendError, OutOfMemory
+from vdsr.inference import memory
+from vdsr.inference.architecture import FloatArray
+from vdsr.inference.model_file import ModelFile
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+def precisions() -> tuple[str, ...]:
+    """Precisions worth computing in: half only on a GPU."""
+    return ("fp32", "fp16") if torch.cuda.is_available() else ("fp32",)
+
+
+class TorchBackend:
+    """The layers of a model file, run in eager mode, channels last."""
+
+    def __init__(self, model: ModelFile, *, precision: str, threads: int | None) -> None:
+        memory.give_back_at_once()
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._dtype = _DTYPES[precision]
+        self._residual = model.architecture.residual
+        self._layers: list[tuple[torch.Tensor, torch.Tensor | None]] | None = [
+            (
+                self._tensor(layer.weight).to(memory_format=torch.channels_last),
+                None if layer.bias is None else self._tensor(layer.bias),
+            )
+            for layer in model.architecture
+        ]
+
+    def _tensor(self, array: FloatArray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device, self._dtype)
+
+    @torch.inference_mode()
+    def run(self, y: FloatArray) -> FloatArray:
+        """See `Backend.run`."""
+        if self._layers is None:
+            raise BackendError("this backend is closed")
+        try:
+            # TF32 keeps 10 bits of the mantissa: fp32 would not be fp32.
+            # (`flags` switches off cuDNN unless it is told not to.)
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                return self._forward(self._layers, self._tensor(np.require(y, None, "CW")))
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory("the GPU ran out of memory") from error
+        except RuntimeError as error:
+            if "alloc" in str(error).lower():
+                raise OutOfMemory("PyTorch ran out of memory") from error
+            raise
+
+    def _forward(
+        self, layers: list[tuple[torch.Tensor, torch.Tensor | None]], x: torch.Tensor
+    ) -> FloatArray:
+        h = x.to(memory_format=torch.channels_last)
+        for weight, bias in itertools.islice(layers, len(layers) - 1):
+            h = functional.conv2d(h, weight, bias, padding=weight.shape[-1] // 2).relu_()
+        weight, bias = layers[-1]
+        h = functional.conv2d(h, weight, bias, padding=weight.shape[-1] // 2)
+        h = (h.float() + x.float()) if self._residual else h.float()
+        return h.contiguous().cpu().numpy()
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._layers = None
+
+
+def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> TorchBackend:
+    """Load `model`; see `vdsr.inference.backends.open_backend`."""
+    return TorchBackend(model, precision=precision, threads=threads)

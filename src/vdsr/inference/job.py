@@ -1,0 +1,188 @@
+"""A picture's way through the network, planned so that it fits the memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdsr.errors import OutOfMemory
+from vdsr.imaging.color import RANGES
+from vdsr.imaging.files import PixelLayout
+from vdsr.imaging.files.decode import Samples
+from vdsr.imaging.resample import Bicubic
+from vdsr.inference import memory
+from vdsr.inference.geometry import Target, plan_passes
+from vdsr.inference.model_file import ModelFile
+from vdsr.inference.pipeline import Pass, ValueRange
+from vdsr.inference.tiling import MAX_TILE_PIXELS, Band, Run, TileLimits, plan_tiles
+
+# Bytes per pixel of a tile beside the network: luma, residual, samples; and per plane.
+_TILE_BYTES = 24.0
+_PLANE_BYTES = 12.0
+# A band of samples is held as it is, joined from its tiles, and while it is written.
+_BAND_COPIES = 3.0
+# How the memory is divided between the tile in work and the bands of all passes.
+_TILE_SHARE = 0.6
+_BAND_SHARE = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job has come.
+
+    Attributes:
+        done, total: pixels that the network has given, and will give in all.
+        seconds: since the network was first called.
+        memory: bytes of working memory that the job is planned for.
+    """
+
+    done: int
+    total: int
+    seconds: float
+    memory: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A picture's way through the network, planned.
+
+    Attributes:
+        layout: of the result.
+        scale: by which the longer growth goes.
+        passes: one after the other.
+        memory: estimated working memory, bytes.
+    """
+
+    layout: PixelLayout
+    scale: float
+    passes: tuple[Pass, ...]
+    memory: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that the network will give."""
+        return sum(math.prod(p.bicubic.shape_out) for p in self.passes)
+
+    def run(self, strips: Iterable[Samples], progress: OnProgress | None) -> Iterator[Samples]:
+        """Enlarge; strips of samples in, bands of samples out, from top to bottom."""
+        count = _Counter(self, progress)
+        bands = iter(strips)
+        for one in self.passes:
+            bands = one.enlarge(bands, count)
+        return bands
+
+
+class _Counter:
+    """Adds up finished pixels and reports them."""
+
+    def __init__(self, job: Job, report: OnProgress | None) -> None:
+        self._job = job
+        self._report = report
+        self._done = 0
+        self._start = time.perf_counter()
+
+    def __call__(self, pixels: int) -> None:
+        self._done += pixels
+        if self._report is not None:
+            seconds = time.perf_counter() - self._start
+            self._report(
+                Progress(
+                    done=self._done,
+                    total=self._job.pixels,
+                    seconds=seconds,
+                    memory=self._job.memory,
+                )
+            )
+
+
+def plan_job(
+    layout: PixelLayout,
+    values: ValueRange,
+    target: Target,
+    *,
+    model: ModelFile,
+    run: Run,
+    budget: int,
+    tile: int | None,
+) -> Job:
+    """Cut the work into passes, bands and tiles.
+
+    Args:
+        layout: of the picture.
+        values: what is black and white in it.
+        target: what it is to become.
+        model: the network's description.
+        run: the network.
+        budget: bytes of working memory that may be used.
+        tile: largest side of a tile in px; None for what memory allows.
+
+    Raises:
+        UsageError: see `Target.axes`.
+        OutOfMemory: if not even the smallest tiles and bands fit the budget.
+    """
+    sizes = plan_passes(layout.height, layout.width, target)
+    planes = layout.bands * (2 if layout.has_alpha else 1)
+    per_pixel = (
+        memory.network_bytes_per_pixel(model.architecture) + _TILE_BYTES + _PLANE_BYTES * planes
+    )
+    passes: list[Pass] = []
+    tile_bytes = band_bytes = 0.0
+    for bicubic in sizes:
+        dtype = layout.dtype if bicubic is sizes[-1] else "float32"
+        row = _bytes_per_row(bicubic, layout.bands, planes, dtype)
+        limits = TileLimits(
+            max_pixels=min(MAX_TILE_PIXELS, int(_TILE_SHARE * budget / per_pixel)),
+            max_side=tile,
+            # Every pass holds a band of its own at the same time.
+            max_band_rows=max(1, int(_BAND_SHARE * budget / len(sizes) / row)),
+        )
+        halo = model.architecture.halo
+        bands = plan_tiles(*bicubic.shape_out, halo, limits)
+        tile_bytes = max(tile_bytes, _largest_tile(bands) * per_pixel)
+        band_bytes += row * (bands[-1].rows.stop - bands[-1].rows.start)
+        passes.append(
+            Pass(
+                bicubic=bicubic,
+                bands=bands,
+                halo=halo,
+                color=RANGES[model.metadata.luma],
+                alpha=layout.has_alpha,
+                run=run,
+                values=values,
+                dtype_out=dtype,
+            )
+        )
+    height, width = sizes[-1].shape_out
+    used = int(tile_bytes + band_bytes)
+    if used > budget:
+        raise OutOfMemory(
+            f"{width}x{height} px need about {memory.format_size(used)} of memory, and"
+            f" {memory.format_size(budget)} may be used: raise --max-memory, or cut the picture"
+        )
+    return Job(
+        layout=PixelLayout(width=width, height=height, bands=layout.bands, dtype=layout.dtype),
+        scale=max(height / layout.height, width / layout.width),
+        passes=tuple(passes),
+        memory=used,
+    )
+
+
+def _bytes_per_row(bicubic: Bicubic, bands: int, planes: int, dtype: str) -> float:
+    """What one more row in a band costs: its samples, and the input rows behind it."""
+    samples = bicubic.columns.length_out * bands * np.dtype(dtype).itemsize * _BAND_COPIES
+    source = bicubic.columns.length_in * (4.0 * bands + 4.0 * planes)
+    return samples + source / bicubic.rows.scale
+
+
+def _largest_tile(bands: tuple[Band, ...]) -> int:
+    return max(
+        band.rows.outer_length * max(columns.outer_length for columns in band.columns)
+        for band in bands
+    )

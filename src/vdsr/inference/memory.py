@@ -1,0 +1,131 @@
+"""How much memory there is, how much a tile takes, and how much was taken."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+import sys
+from pathlib import Path
+
+from vdsr.errors import UsageError
+from vdsr.inference.architecture import Architecture
+
+MIB = 1024**2
+# What is assumed where the system does not say what is free.
+_UNKNOWN_AVAILABLE = 4 * 1024**3
+_MINIMUM = 64 * MIB
+
+# From glibc's malloc.h.
+_M_MMAP_THRESHOLD = -3
+_PROC = Path("/proc")
+_CGROUP = Path("/sys/fs/cgroup")
+# Limit, use, and the part of the use that is cache nobody uses, in version 1 and 2.
+_CGROUP_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_CGROUP_2 = ("memory.max", "memory.current", "inactive_file")
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a text like `512MiB`, `1.5 GB` or `2000000`.
+
+    Raises:
+        UsageError: if it is no size, or less than 64 MiB.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no size: write 512MiB or 2GiB")
+    size = float(match[1]) * _UNITS[(match[2] or "").lower()]
+    if not math.isfinite(size):
+        raise UsageError(f"{text[:20]}... is more memory than there is anywhere")
+    if size < _MINIMUM:
+        raise UsageError(f"{text} is too little memory to work in: at least 64MiB")
+    return int(size)
+
+
+def format_size(size: float) -> str:
+    """Bytes in binary units, for people."""
+    return f"{size / 1024**3:.1f} GiB" if size >= 1024**3 else f"{size / MIB:.0f} MiB"
+
+
+def available() -> int:
+    """Bytes that this process may still take: free memory, and what its cgroup allows."""
+    limits = [_meminfo_available(), *_cgroup_available()]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else _UNKNOWN_AVAILABLE
+
+
+def _meminfo_available() -> int | None:
+    kilobytes = _value(_PROC / "meminfo", "MemAvailable")
+    return None if kilobytes is None else kilobytes * 1024
+
+
+def _value(path: Path, key: str) -> int | None:
+    """A number of a file with a key and a number in each line (man 5 proc); None if missing."""
+    try:
+        match = re.search(rf"^{key}:?\s+(\d+)", path.read_text("ascii"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(match[1]) if match else None
+
+
+def _cgroup_available() -> list[int | None]:
+    """What is left in the control groups of this process and above (man 7 cgroups)."""
+    try:
+        lines = (_PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    left: list[int | None] = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, *names = (_CGROUP / "memory", *_CGROUP_1) if controllers else (_CGROUP, *_CGROUP_2)
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        left += [_left(root.joinpath(*parts[:i]), *names) for i in range(len(parts) + 1)]
+    return left
+
+
+def _left(group: Path, limit: str, used: str, cache: str) -> int | None:
+    try:
+        left = int((group / limit).read_text("ascii")) - int((group / used).read_text("ascii"))
+    except (OSError, ValueError):  # no such group, or no limit ("max")
+        return None
+    # The page cache counts as used, but what nobody uses of it is given back on demand.
+    found = _value(group / "memory.stat", cache)
+    return max(0, left + (found or 0))
+
+
+def peak_resident() -> int:
+    """Largest resident size of this process so far, in bytes; 0 where it is not known."""
+    # Linux's getrusage counts what the process that started this one held, too.
+    kilobytes = _value(_PROC / "self/status", "VmHWM")
+    if kilobytes is not None:
+        return kilobytes * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(usage if sys.platform == "darwin" else usage * 1024)
+
+
+def give_back_at_once() -> None:
+    """Have the C library return large arrays to the system as soon as they are freed.
+
+    Left alone, glibc serves arrays of up to 32 MiB from its heap (man 3 mallopt,
+    M_MMAP_THRESHOLD). Aligned arrays of many sizes tear holes there that none of them
+    fits: a network then takes 2 to 4 times what it uses. Elsewhere nothing is changed.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(_M_MMAP_THRESHOLD, MIB)
+
+
+def network_bytes_per_pixel(architecture: Architecture) -> float:
+    """Working memory of a float32 forward pass, per input pixel.
+
+    Two neighbouring layers are held at once, and some room to turn them about.
+    """
+    return 4.0 * (2.25 * architecture.width + 4.0)

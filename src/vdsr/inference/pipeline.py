@@ -1,0 +1,266 @@
+"""Enlarging a picture band by band: bicubic, network on luma, and back to samples.
+
+One pass reads strips of samples from top to bottom and gives bands of samples from
+top to bottom; a pass can read what another one gives. Only the rows in use are held.
+
+The network's residual belongs to the luma. In RGB it is the same amount in every
+channel: adding dY to Y and leaving Cb and Cr alone adds (255 / span) dY to R, G and B
+(BT.601, span 219 for studio and 255 for full range). So pictures stay in RGB, and
+their chroma is bicubic to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdsr.errors import InputError
+from vdsr.imaging.color import ColorRange
+from vdsr.imaging.files.decode import Samples
+from vdsr.imaging.files.encode import quantise
+from vdsr.imaging.resample import Bicubic
+from vdsr.inference.architecture import FloatArray
+from vdsr.inference.tiling import Band, Run, Span, run_window
+
+Progress = Callable[[int], None]
+
+# Below this opacity a colour says nothing: half a step of 8 bits.
+_INVISIBLE = 0.5 / 255.0
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The values that are black and white in the samples of a picture.
+
+    Floats between two passes are in the same range as the picture's own samples.
+
+    Attributes:
+        low: becomes 0.
+        high: becomes 1.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, dtype: str, strips: Iterable[Samples], alpha: bool) -> ValueRange:
+        """The whole range of integers; 0..1 for floats, or wider where they go beyond.
+
+        Args:
+            dtype: `uint8`, `uint16` or `float32`.
+            strips: the picture, `[rows, width, bands]`; read for floats only.
+            alpha: whether the last band is alpha, which is always 0..1.
+
+        Raises:
+            InputError: for values that are not finite, or lie too far apart for float32.
+        """
+        if dtype != "float32":
+            return cls(0.0, float(np.iinfo(dtype).max))
+        low, high = 0.0, 1.0
+        for strip in strips:
+            bad = int(np.count_nonzero(~np.isfinite(strip)))
+            if bad:
+                raise InputError(f"{bad} or more samples are NaN or infinite: replace them first")
+            colours = strip[..., :-1] if alpha else strip
+            low, high = min(low, float(colours.min())), max(high, float(colours.max()))
+        if high - low > np.finfo(np.float32).max:
+            raise InputError(f"samples from {low:g} to {high:g} are too far apart: scale them")
+        return cls(low, high)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether it is 0..1."""
+        return (self.low, self.high) == (0.0, 1.0)
+
+    def to_planes(self, samples: Samples, alpha: bool) -> FloatArray:
+        """`[rows, width, bands]` samples as float32 `[bands, rows, width]`, 0..1."""
+        # Always a copy: gray floats would otherwise be changed where they came from.
+        planes = np.array(samples.transpose(2, 0, 1), np.float32, order="C")
+        colours = planes[:-1] if alpha else planes
+        if samples.dtype == np.float32:
+            if not self.is_unit:
+                colours -= np.float32(self.low)
+                colours /= np.float32(self.high - self.low)
+        else:
+            planes /= np.float32(self.high)
+        return planes
+
+    def to_samples(self, planes: FloatArray, dtype: str, alpha: bool) -> Samples:
+        """The inverse of `to_planes`; `planes` may be overwritten."""
+        if dtype == "float32" and not self.is_unit:
+            colours = planes[:-1] if alpha else planes
+            colours *= np.float32(self.high - self.low)
+            colours += np.float32(self.low)
+        return quantise(planes, dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One enlargement of a picture, by at most 4.
+
+    Attributes:
+        bicubic: from which size to which.
+        bands: tiles that cover the output.
+        halo: margin that the network needs, px.
+        color: luma range of the network.
+        alpha: whether the last band is alpha.
+        run: the network.
+        values: what is black and white in the samples.
+        dtype_out: sample type of the result.
+    """
+
+    bicubic: Bicubic
+    bands: tuple[Band, ...]
+    halo: int
+    color: ColorRange
+    alpha: bool
+    run: Run
+    values: ValueRange
+    dtype_out: str
+
+    def enlarge(self, strips: Iterable[Samples], progress: Progress) -> Iterator[Samples]:
+        """Enlarge a picture.
+
+        Args:
+            strips: the picture from top to bottom, `[rows, width, bands]` each.
+            progress: called with the number of px that were finished, after every tile.
+
+        Yields:
+            The bands of the result, `[rows, width, bands]` of `dtype_out`.
+        """
+        rows = _RowBuffer(strips, self.bicubic.rows.length_in)
+        reach = self._reach()
+        for band in self.bands:
+            low, high = self.bicubic.rows.needed(*band.rows.outer)
+            low, high = max(0, low - reach), min(self.bicubic.rows.length_in, high + reach)
+            planes = self.values.to_planes(rows.take(low, high), self.alpha)
+            if self.alpha:
+                planes = _premultiplied(planes, reach)
+            yield self._band(band, planes, low, progress)
+
+    def _reach(self) -> int:
+        """How far into transparent areas colour must be continued, in input px."""
+        if not self.alpha:
+            return 0
+        scale = min(self.bicubic.rows.scale, self.bicubic.columns.scale)
+        return math.ceil(self.halo / scale) + 3
+
+    def _band(self, band: Band, planes: FloatArray, low: int, progress: Progress) -> Samples:
+        tiles = []
+        for columns in band.columns:
+            tiles.append(self._tile(band.rows, columns, planes, low))
+            progress((band.rows.stop - band.rows.start) * (columns.stop - columns.start))
+        return tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=1)
+
+    def _tile(self, rows: Span, columns: Span, planes: FloatArray, low: int) -> Samples:
+        large = self._interpolate(rows, columns, planes, low)
+        luma = self._luma(large[:-1] if self.alpha else large)
+        restored = run_window(self.run, luma, rows, columns, self.halo)
+        inner = (
+            slice(rows.before, rows.before + rows.stop - rows.start),
+            slice(columns.before, columns.before + columns.stop - columns.start),
+        )
+        residual = (restored - luma[inner]) * np.float32(255.0 / self.color.luma_span)
+        result = np.array(large[:, *inner])
+        colours = result[:-1] if self.alpha else result
+        colours += residual
+        np.clip(result, 0.0, 1.0, out=result)
+        return self.values.to_samples(result, self.dtype_out, self.alpha)
+
+    def _interpolate(self, rows: Span, columns: Span, planes: FloatArray, low: int) -> FloatArray:
+        """Bicubic `[bands, ...]` of what a tile reads, colour not premultiplied."""
+        if self.bicubic.shape_in == self.bicubic.shape_out:
+            a, b = rows.outer
+            large = planes[:, a - low : b - low, slice(*columns.outer)]
+        else:
+            large = self.bicubic.window(
+                planes, rows=rows.outer, columns=columns.outer, first_row=low
+            )
+        return _unpremultiplied(large) if self.alpha else large
+
+    def _luma(self, colours: FloatArray) -> FloatArray:
+        """Luma / 255 in the network's range, `[H, W]`, from gray or RGB in 0..1.
+
+        A gray picture gives what the same picture saved as RGB gives.
+        """
+        offset = np.float32(self.color.luma_offset / 255.0)
+        if len(colours) == 1:
+            return colours[0] * np.float32(self.color.luma_span / 255.0) + offset
+        row = self.color.matrix[0].astype(np.float32)
+        return np.tensordot(row, colours, 1) + offset
+
+
+class _RowBuffer:
+    """Rows of a picture that come in strips and are asked for in overlapping ranges."""
+
+    def __init__(self, strips: Iterable[Samples], height: int) -> None:
+        self._strips = iter(strips)
+        self._height = height
+        self._held: list[Samples] = []
+        self._first = 0
+        self._end = 0
+
+    def take(self, low: int, high: int) -> Samples:
+        """Rows `low..high`; no row above `low` can be asked for again."""
+        while self._end < high:
+            strip = next(self._strips, None)
+            if strip is None:
+                raise InputError(f"the picture ends after {self._end} of {self._height} rows")
+            self._held.append(strip)
+            self._end += len(strip)
+        done, self._first = low - self._first, low
+        while len(self._held[0]) <= done:
+            done -= len(self._held.pop(0))
+        self._held[0] = self._held[0][done:]
+        if len(self._held) > 1:
+            # A new array, so that the rows that are done with are given back.
+            self._held = [np.concatenate(self._held)]
+        return self._held[0][: high - low]
+
+
+def _premultiplied(planes: FloatArray, reach: int) -> FloatArray:
+    """`[colours, alpha]` to `[colours x alpha, continued colours, alpha]`."""
+    colours, alpha = planes[:-1], planes[-1:]
+    return np.concatenate([colours * alpha, _continued(colours, alpha[0], reach), alpha])
+
+
+def _continued(colours: FloatArray, alpha: FloatArray, reach: int) -> FloatArray:
+    """Continue the visible colours into invisible areas, by `reach` px.
+
+    What stands in transparent pixels is arbitrary, often black. The network sees as far
+    as `reach`, and must see no edge there. Further away the file's own values stay.
+    """
+    known = alpha > 0.0
+    if known.all() or not known.any():
+        return colours
+    result = colours.copy()
+    for _ in range(reach):
+        weight = _sum3(known.astype(np.float32))
+        reached = ~known & (weight > 0.0)
+        if not reached.any():
+            break
+        total = np.stack([_sum3(plane * known) for plane in result])
+        result[:, reached] = total[:, reached] / weight[reached]
+        known |= reached
+    return result
+
+
+def _sum3(plane: FloatArray) -> FloatArray:
+    """Sum over 3x3 neighbours, zeros outside."""
+    padded = np.pad(plane, 1)
+    tall = padded[:-2] + padded[1:-1] + padded[2:]
+    total: FloatArray = tall[:, :-2] + tall[:, 1:-1] + tall[:, 2:]
+    return total
+
+
+def _unpremultiplied(planes: FloatArray) -> FloatArray:
+    """Undo `_premultiplied` after the interpolation: `[colours, alpha]`."""
+    count = len(planes) // 2
+    alpha = planes[-1]
+    visible = alpha > _INVISIBLE
+    divided = planes[:count] / np.where(visible, alpha, np.float32(1.0))
+    colours = np.where(visible, divided, planes[count:-1])
+    return np.concatenate([np.clip(colours, 0.0, 1.0), planes[-1:]])

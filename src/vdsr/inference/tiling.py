@@ -1,0 +1,206 @@
+"""A network of limited sight, run piece by piece, with the result of the whole.
+
+An output pixel depends on `halo` px to every side. A tile is therefore read with
+that margin, and the margin of the result is cut off. Where a tile touches the edge of
+the image it has no margin there: the network pads with zeros at the image's edge, and
+nowhere else may it do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from vdsr.errors import OutOfMemory
+from vdsr.inference.architecture import FloatArray
+
+Run = Callable[[FloatArray], FloatArray]
+
+# Larger tiles gain nothing: the halo is then below a few per cent of the work.
+MAX_TILE_PIXELS = 1_200_000
+# The first tile of a large picture is small, so that speed is known and progress seen at once.
+LEAD_PIXELS = 60_000
+_LEAD_FROM = 8 * LEAD_PIXELS
+# A tile that does not fit in memory is halved until its longer side is this short.
+_SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Span:
+    """Part of one axis: what a tile is to give, and what it reads for that.
+
+    Attributes:
+        start, stop: output range, px.
+        before, after: margin that is read on either side, px; 0 at the image's edge.
+    """
+
+    start: int
+    stop: int
+    before: int
+    after: int
+
+    @classmethod
+    def with_halo(cls, start: int, stop: int, length: int, halo: int) -> Span:
+        """The range `start..stop` of an axis of `length` px, with its margins."""
+        return cls(start, stop, min(halo, start), min(halo, length - stop))
+
+    @property
+    def outer(self) -> tuple[int, int]:
+        """The range that is read."""
+        return self.start - self.before, self.stop + self.after
+
+    @property
+    def outer_length(self) -> int:
+        """Number of px that are read."""
+        return self.stop + self.after - self.start + self.before
+
+
+@dataclass(frozen=True)
+class Band:
+    """A row of tiles over the whole width of the image.
+
+    Attributes:
+        rows: vertical span of all its tiles.
+        columns: horizontal span of each tile, from left to right.
+    """
+
+    rows: Span
+    columns: tuple[Span, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileLimits:
+    """What a tile, and a band of tiles, may cost.
+
+    Attributes:
+        max_pixels: largest number of px that a tile reads, halo included.
+        max_side: largest side of what a tile gives; None for no limit.
+        max_band_rows: largest number of rows of a band; None for no limit.
+    """
+
+    max_pixels: int = MAX_TILE_PIXELS
+    max_side: int | None = None
+    max_band_rows: int | None = None
+
+
+def plan_tiles(height: int, width: int, halo: int, limits: TileLimits) -> tuple[Band, ...]:
+    """Cover an image with tiles, exactly once, at the least cost in halo.
+
+    Args:
+        height, width: of the image, px.
+        halo: margin that the network needs, px.
+        limits: what tiles may cost. Where even one pixel and its halo is over the limit,
+            tiles are as small as they can be.
+
+    Returns:
+        Bands from top to bottom.
+    """
+    best: tuple[int, int, int] | None = None
+    lowest = _at_least(height, limits.max_side, limits.max_band_rows)
+    for bands in range(lowest, height + 1):
+        rows = min(height, -(-height // bands) + 2 * halo)
+        columns = _columns(width, halo, limits.max_pixels // rows, limits.max_side)
+        cost = (height + 2 * halo * (bands - 1)) * (width + 2 * halo * (columns - 1))
+        if columns and (best is None or cost < best[0]):
+            best = (cost, bands, columns)
+        if best is not None and (height + 2 * halo * (bands - 1)) * width > best[0]:
+            break
+    _, bands, columns = best or (0, height, width)
+    spans = _spans(width, columns, halo)
+    rest = Band(_spans(height, bands, halo)[0], spans)
+    first = Band(rest.rows, _with_lead(spans, rest.rows, height, width, halo))
+    return (first, *(Band(rows, spans) for rows in _spans(height, bands, halo)[1:]))
+
+
+def _at_least(length: int, *limits: int | None) -> int:
+    return max([1, *(-(-length // limit) for limit in limits if limit is not None)])
+
+
+def _columns(width: int, halo: int, max_outer: int, max_side: int | None) -> int:
+    """Fewest columns of tiles that read at most `max_outer` px across; 0 if there is none."""
+    least = _at_least(width, max_side)
+    if width <= max_outer:
+        return least
+    inner = max_outer - 2 * halo
+    return max(least, -(-width // inner)) if inner > 0 else 0
+
+
+def _spans(length: int, count: int, halo: int) -> tuple[Span, ...]:
+    """Cut an axis into `count` parts as even as can be."""
+    cuts = [length * i // count for i in range(count + 1)]
+    return tuple(Span.with_halo(a, b, length, halo) for a, b in pairwise(cuts))
+
+
+def _with_lead(
+    spans: tuple[Span, ...], rows: Span, height: int, width: int, halo: int
+) -> tuple[Span, ...]:
+    first = spans[0]
+    lead = LEAD_PIXELS // rows.outer_length - halo
+    if height * width < _LEAD_FROM or lead < halo or lead + halo >= first.stop:
+        return spans
+    cut = (Span.with_halo(0, lead, width, halo), Span.with_halo(lead, first.stop, width, halo))
+    return (*cut, *spans[1:])
+
+
+def run_window(run: Run, y: FloatArray, rows: Span, columns: Span, halo: int) -> FloatArray:
+    """Run the network on one tile; where memory does not suffice, on smaller and smaller ones.
+
+    Args:
+        run: the network, float32 `[1, 1, h, w]` to the same.
+        y: float32 `[rows.outer_length, columns.outer_length]`: what the tile reads.
+        rows, columns: the tile.
+        halo: margin that the network needs, px.
+
+    Returns:
+        float32 `[rows.stop - rows.start, columns.stop - columns.start]`.
+
+    Raises:
+        OutOfMemory: if the smallest tile does not fit either.
+    """
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    try:
+        result = run(y[None, None])[0, 0]
+        top, left = rows.before, columns.before
+        return result[top : top + height, left : left + width]
+    except OutOfMemory:
+        if max(height, width) <= _SMALLEST_SIDE:
+            raise
+    if height >= width:
+        halves = [(y[slice(*part)], span, columns) for part, span in _halves(rows, halo)]
+        return np.concatenate([run_window(run, *half, halo) for half in halves], axis=0)
+    halves = [(y[:, slice(*part)], rows, span) for part, span in _halves(columns, halo)]
+    return np.concatenate([run_window(run, *half, halo) for half in halves], axis=1)
+
+
+def _halves(span: Span, halo: int) -> list[tuple[tuple[int, int], Span]]:
+    """Two halves of a span, and where each lies within what the span reads."""
+    origin, end = span.outer
+    middle = (span.start + span.stop) // 2
+    first = Span(span.start, middle, span.before, min(halo, end - middle))
+    second = Span(middle, span.stop, min(halo, middle - origin), span.after)
+    return [((s.outer[0] - origin, s.outer[1] - origin), s) for s in (first, second)]
+
+
+def run_tiled(run: Run, y: FloatArray, halo: int, limits: TileLimits | None = None) -> FloatArray:
+    """Run the network on a whole plane, tile by tile.
+
+    Args:
+        run: the network, float32 `[1, 1, h, w]` to the same.
+        y: float32 `[H, W]`.
+        halo: margin that the network needs, px.
+        limits: what tiles may cost.
+
+    Returns:
+        float32 `[H, W]`, equal to the network on the whole plane up to rounding.
+    """
+    result = np.empty_like(y)
+    for band in plan_tiles(*y.shape, halo, limits or TileLimits()):
+        for columns in band.columns:
+            window = y[slice(*band.rows.outer), slice(*columns.outer)]
+            result[band.rows.start : band.rows.stop, columns.start : columns.stop] = run_window(
+                run, window, band.rows, columns, halo
+            )
+    return result

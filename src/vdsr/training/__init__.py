@@ -1,0 +1,1 @@
+"""The network as torch trains it. Nothing below imports torch."""

@@ -1,0 +1,137 @@
+"""VDSR, the network: 20 convolutions that predict what bicubic enlargement has lost.
+
+And SRCNN, which it is measured against: three convolutions that give the picture itself.
+
+References:
+    J. Kim, J. K. Lee, K. M. Lee, "Accurate Image Super-Resolution Using Very Deep
+    Convolutional Networks", CVPR 2016, https://arxiv.org/abs/1511.04587: depth 20,
+    width 64, 3x3 kernels, ReLU, zero padding, residual output.
+    K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015,
+    https://arxiv.org/abs/1502.01852: the initialisation.
+    C. Dong, C. C. Loy, K. He, X. Tang, "Image Super-Resolution Using Deep Convolutional
+    Networks", TPAMI 2016, https://arxiv.org/abs/1501.00092: 9-1-5 and 9-5-5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vdsr.inference.architecture import Architecture, Layer
+
+KERNEL = 3
+
+
+class Chain(nn.Module):
+    """Convolution, ReLU, convolution, ..., convolution, all with zero padding.
+
+    Args:
+        kernels: side of every layer's kernel, odd.
+        channels: outputs of every layer but the last, which has 1.
+        bias: whether the layers have biases; they start at 0.
+        residual: whether the input is added to the output.
+    """
+
+    def __init__(
+        self, kernels: Sequence[int], channels: Sequence[int], *, bias: bool, residual: bool
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        ends = [1, *channels, 1]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, k, padding=k // 2, bias=bias)
+            for a, b, k in zip(ends[:-1], ends[1:], kernels, strict=True)
+        )
+        for layer in self.layers:
+            # Standard deviation sqrt(2 / (k k Cout)): He's, over the outputs of a layer.
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if bias:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Restore luma.
+
+        Args:
+            y: float `[N, 1, H, W]`, bicubically enlarged luma / 255; any H and W.
+
+        Returns:
+            Same shape; not clipped.
+        """
+        h = y
+        for layer in self.layers[:-1]:
+            h = torch.relu(layer(h))
+        out: Tensor = self.layers[-1](h)
+        return y + out if self.residual else out
+
+    def architecture(self) -> Architecture:
+        """The layers as float32 arrays, for model files; copies of the weights."""
+        return Architecture(
+            layers=tuple(
+                Layer(
+                    weight=_array(layer.weight),
+                    bias=None if layer.bias is None else _array(layer.bias),
+                )
+                for layer in self.layers
+            ),
+            residual=self.residual,
+        )
+
+    def load_architecture(self, architecture: Architecture) -> None:
+        """Take over the weights of a model file or checkpoint.
+
+        Raises:
+            ValueError: if depth, width, biases or the residual differ.
+        """
+        own = self.architecture()
+        if architecture.residual != own.residual or _shapes(own) != _shapes(architecture):
+            raise ValueError("these layers are not those of this network")
+        with torch.no_grad():
+            for layer, source in zip(self.layers, architecture, strict=True):
+                layer.weight.copy_(torch.from_numpy(source.weight))
+                if source.bias is not None:
+                    layer.bias.copy_(torch.from_numpy(source.bias))
+
+
+class VDSR(Chain):
+    """`y + layers(y)`: depth x (convolution 3x3, ReLU), the last one without ReLU.
+
+    Args:
+        depth: number of convolutions, at least 2. The receptive field is 2 x depth + 1 px.
+        width: channels between the layers.
+        bias: whether the layers have biases; they start at 0.
+
+    Raises:
+        ValueError: for a depth below 2 or a width below 1.
+    """
+
+    def __init__(self, *, depth: int = 20, width: int = 64, bias: bool = True) -> None:
+        if depth < 2 or width < 1:
+            raise ValueError(f"a VDSR has depth >= 2 and width >= 1, not {depth} and {width}")
+        super().__init__([KERNEL] * depth, [width] * (depth - 1), bias=bias, residual=True)
+
+
+class SRCNN(Chain):
+    """`layers(y)`: three convolutions, 64 and 32 channels between them, no residual.
+
+    Unlike the original, which shrinks its picture, this one pads with zeros.
+
+    Args:
+        kernels: sides of the kernels: (9, 1, 5), or (9, 5, 5), slower and better.
+    """
+
+    def __init__(self, *, kernels: tuple[int, int, int] = (9, 5, 5)) -> None:
+        super().__init__(kernels, [64, 32], bias=True, residual=False)
+
+
+def _array(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    array: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = (
+        tensor.detach().cpu().float().numpy().copy()
+    )
+    return array
+
+
+def _shapes(architecture: Architecture) -> list[tuple[tuple[int, ...], bool]]:
+    return [(layer.weight.shape, layer.bias is not None) for layer in architecture]

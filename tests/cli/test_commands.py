@@ -1,0 +1,281 @@
+"""The commands, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vdsr.app import cli
+from vdsr.app.console import duration, json_argument
+from vdsr.deployment.export import write_model
+from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
+from vdsr.inference.architecture import Architecture, Layer
+from vdsr.inference.model_file import ModelMetadata, load_model
+
+KEYS = [
+    "input",
+    "output",
+    "width",
+    "height",
+    "scale",
+    "model",
+    "precision",
+    "backend",
+    "seconds",
+    "megapixels_per_second",
+    "peak_memory_bytes",
+]
+
+
+@pytest.fixture
+def vdsr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command in this process; gives (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vdsr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """An RGB picture of 20x14 px."""
+    path = tmp_path / "in.png"
+    layout = PixelLayout(width=20, height=14, bands=3, dtype="uint8")
+    with PictureWriter(path, layout, FORMATS["png"]) as writer:
+        writer.write(np.random.default_rng(0).integers(0, 256, (14, 20, 3), dtype=np.uint8))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of two layers, so that commands answer at once."""
+    rng = np.random.default_rng(0)
+    shapes = [(4, 1, 3, 3), (1, 4, 3, 3)]
+    layers = tuple(Layer(weight=rng.normal(0, 0.05, s).astype(np.float32)) for s in shapes)
+    path = tmp_path_factory.mktemp("model") / "small.onnx"
+    metadata = ModelMetadata(name="small", version="3", licence="test", psnr={"here": 1.25})
+    write_model(Architecture(layers=layers, residual=True), metadata, path)
+    return path
+
+
+def size(path: Path) -> tuple[int, int]:
+    reader = PictureReader(path)
+    return reader.width, reader.height
+
+
+def test_json_to_stdout_is_one_object_and_nothing_else(vdsr, picture: Path, small_model: Path):
+    goal = picture.with_name("out.png")
+    code, out, err = vdsr("upscale", "--json", picture, goal, "--model", small_model, "-s", "2")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(result) == KEYS
+    assert (result["width"], result["height"], result["scale"]) == (40, 28, 2.0)
+    assert (result["model"], result["precision"], result["backend"]) == (
+        "small",
+        "fp32",
+        "openvino",
+    )
+    assert (result["input"], result["output"]) == (str(picture), str(goal))
+    assert result["seconds"] > 0
+    assert result["megapixels_per_second"] == pytest.approx(40 * 28 / result["seconds"] / 1e6)
+    assert result["peak_memory_bytes"] > 10_000_000
+
+
+def test_json_to_a_file_leaves_the_summary_on_stdout(vdsr, picture: Path, small_model: Path):
+    report = picture.with_name("report.json")
+    goal = picture.with_name("out.png")
+    code, out, _ = vdsr("upscale", picture, goal, "--model", small_model, "--json", report)
+    assert code == 0
+    assert out.startswith(f"{goal}: 80x56 px, x4 in ")
+    assert list(json.loads(report.read_text("utf-8"))) == KEYS
+
+
+def test_quiet_prints_nothing(vdsr, picture: Path, small_model: Path):
+    assert vdsr("upscale", picture, picture.with_name("o.png"), "-m", small_model, "-q") == (
+        0,
+        "",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (80, 56)),
+        (["--scale", "2.5"], (50, 35)),
+        (["--scale", "16"], (320, 224)),
+        (["--width", "50"], (50, 35)),
+        (["--height", "28"], (40, 28)),
+        (["--width", "40", "--height", "14"], (40, 14)),
+        (["--fit", "100x30"], (43, 30)),
+        (["--restore"], (20, 14)),
+    ],
+)
+def test_sizes(vdsr, picture: Path, small_model: Path, options: list[str], expected):
+    goal = picture.with_name("out.tif")
+    assert vdsr("upscale", picture, goal, "-m", small_model, *options)[0] == 0
+    assert size(goal) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scale", "1"], "scale 1 is for --restore only"),
+        (["--scale", "0.5"], "a scale is above 1 and at most 16, not 0.5"),
+        (["--scale", "17"], "a scale is above 1 and at most 16, not 17"),
+        (["--scale", "nan"], "a scale is above 1 and at most 16, not nan"),
+        (["--scale", "2", "--width", "50"], "give one of scale, width and height, or fit"),
+        (["--width", "10"], "20x14 px would shrink to 10x7: this program enlarges"),
+        (["--fit", "20x14"], "20x14 px would stay as it is: --restore keeps the size"),
+        (["--fit", "large"], "'large' is no size: write WIDTHxHEIGHT, as 1920x1080"),
+        (["--width", "400"], "20x14 px would grow by 20: 16 at most"),
+        (["--restore", "--scale", "2"], "restore keeps the size"),
+        (["--tile", "0"], "a tile is at least 1 px, not 0"),
+        (["--threads", "0"], "at least 1 thread, not 0"),
+        (["--max-memory", "lots"], "'lots' is no size: write 512MiB or 2GiB"),
+        (["--quality", "90"], "png is lossless: a quality does not apply to it"),
+        (["--format", "bmp"], "unknown format 'bmp'"),
+        (["--model", "best"], "no model named 'best'"),
+        (["--backend", "tensorflow"], "unknown backend 'tensorflow'"),
+        (["--precision", "int8"], "holds fp32 weights, not int8"),
+        (["--precision", "int4"], "unknown precision 'int4'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(vdsr, picture: Path, options: list[str], message: str):
+    goal = picture.with_name("out.png")
+    code, out, err = vdsr("upscale", picture, goal, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith("vdsr: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not goal.exists()
+
+
+def test_preview_says_where_it_is_and_equals_the_whole(vdsr, tmp_path: Path, small_model: Path):
+    source, goal = tmp_path / "in.png", tmp_path / "out.png"
+    layout = PixelLayout(width=300, height=200, bands=3, dtype="uint8")
+    with PictureWriter(source, layout, FORMATS["png"]) as writer:
+        writer.write(np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8))
+    code, _, err = vdsr("upscale", source, goal, "-m", small_model, "--scale", "4", "--preview")
+    preview = tmp_path / "out.preview.png"
+    assert code == 0
+    assert f"{preview}: the 512x512 px from (344, 144) on" in err
+    whole = np.concatenate(list(PictureReader(goal).strips())).astype(int)
+    part = np.concatenate(list(PictureReader(preview).strips())).astype(int)
+    assert np.abs(whole[144:656, 344:856] - part).max() <= 1
+
+
+def test_info_prints_the_published_counts(vdsr):
+    code, out, _ = vdsr("info", "vdsr", "--size", "256x256")
+    assert code == 0
+    for text in ("43.562 GMAC", "87.124 GFLOP", "96.805 G", "41 px (20 to every side)", "665,921"):
+        assert text in out
+    code, out, _ = vdsr("info", "--json")
+    content = json.loads(out)
+    assert (code, content["layers"], content["receptive_field"]) == (0, 20, 41)
+    assert content["sha256"] == load_model().digest
+
+
+def test_import_carries_what_was_said_of_the_model(vdsr, tmp_path: Path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    rng = np.random.default_rng(0)
+    shapes = {"a.0": (4, 1, 3, 3), "a.1": (4, 4, 3, 3), "a.2": (1, 4, 3, 3)}
+    tensors = {f"{k}.weight": rng.random(s, dtype=np.float32) for k, s in shapes.items()}
+    checkpoint, output = tmp_path / "net.safetensors", tmp_path / "net.onnx"
+    safetensors.save_file(tensors, checkpoint)
+    options = ["--name", "mine", "--version", "2", "--luma", "full", "--residual"]
+    options += ["--licence", "CC0-1.0", "--training-data", "mine", "--scales", "2,4"]
+    code, out, _ = vdsr("import", checkpoint, "-o", output, *options, "--psnr", "Set5 x2=30.5")
+    assert code == 0
+    assert out.startswith(f"{output}: 3 layers, 216 parameters")
+    card = load_model(output).metadata
+    assert (card.name, card.version, card.luma, card.licence) == ("mine", "2", "full", "CC0-1.0")
+    assert (card.scales, dict(card.psnr)) == ((2, 4), {"Set5 x2": 30.5})
+    code, _, err = vdsr("import", checkpoint, "-o", output)
+    assert (code, "exists already" in err) == (1, True)
+    code, _, err = vdsr("import", checkpoint, "-o", tmp_path / "net.pt")
+    assert (code, "ends in .onnx" in err) == (2, True)
+
+
+def test_doctor_runs_every_backend(vdsr):
+    code, out, _ = vdsr("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["backends"]["openvino"]["works"] is True
+    assert found["would_use"]["model"].startswith("vdsr ")
+    assert "vdsr" in found["models"]
+    assert "would use" in vdsr("doctor")[1]
+
+
+def test_version(vdsr):
+    from vdsr import __version__
+
+    assert vdsr("--version") == (0, f"vdsr {__version__}\n", "")
+
+
+def test_a_bare_json_option_takes_only_json_files():
+    assert json_argument(["--json", "a.png", "b.png"]) == ["--json", "-", "a.png", "b.png"]
+    assert json_argument(["a", "--json", "r.json"]) == ["a", "--json", "r.json"]
+    assert json_argument(["a", "--json"]) == ["a", "--json", "-"]
+    assert json_argument(["--json=x", "a"]) == ["--json=x", "a"]
+    assert json_argument(["--", "--json"]) == ["--", "--json"]
+
+
+def test_durations():
+    assert [duration(s) for s in (0.04, 9.94, 12, 200, 18720)] == [
+        "0.0 s",
+        "9.9 s",
+        "12 s",
+        "3 min 20 s",
+        "5 h 12 min",
+    ]
+
+
+def test_help_loads_nothing_heavy():
+    heavy = "{'numpy', 'pyvips', 'openvino', 'torch', 'onnx', 'onnxruntime'}"
+    code = (
+        "import sys\nfrom vdsr.app import cli\nsys.argv = ['vdsr', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(repr(loaded) if (loaded := {heavy} & set(sys.modules)) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "upscale" in done.stdout
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(picture: Path, small_model: Path):
+    pty = pytest.importorskip("pty")
+    import os
+
+    command = [sys.executable, "-m", "vdsr.app.cli", "upscale", str(picture)]
+    command += [str(picture.with_name("o.png")), "--model", str(small_model)]
+    primary, secondary = pty.openpty()
+    done = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=secondary)
+    os.close(secondary)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            chunk = os.read(primary, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(primary)
+    assert done.wait(60) == 0
+    assert b"in.png" in shown
+    assert b"100%" in shown
+    plain = subprocess.run([*command, "--overwrite"], capture_output=True, check=True)
+    assert plain.stderr == b""
