@@ -20,6 +20,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.",
 )
 
+data_app = typer.Typer(
+    name="data", no_args_is_help=True, help="Pictures to measure on and to train with."
+)
+app.add_typer(data_app)
+
 Model = Annotated[
     str,
     typer.Option("--model", "-m", metavar="NAME|FILE", help="A shipped model, or a model file."),
@@ -210,6 +215,114 @@ def import_(
         psnr=psnr or [],
         overwrite=overwrite,
     )
+
+
+@app.command()
+@command
+def evaluate(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FOLDER|NAME",
+            help="Pictures: a folder, or set5, set14, b100, urban100; may be repeated.",
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|FILE",
+            help="A shipped model, or a model file; may be repeated. [default: vdsr]",
+        ),
+    ] = None,
+    scales: Annotated[str, typer.Option("--scales", "-s", help="Scales, 2 to 8.")] = "2,3,4",
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="paper, float, file, fixed256; or several.")
+    ] = "paper",
+    crop: Annotated[
+        str,
+        typer.Option(
+            "--crop", help="single: to a multiple of the scale; cumulative: of 2, 3, ... in turn."
+        ),
+    ] = "single",
+    inputs: Annotated[
+        Path | None,
+        typer.Option("--inputs", metavar="FOLDER", help="fixed256: the enlarged pictures."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch; or several.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, fp32, fp16 or int8; or several.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads. [default: all cores]")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Besides PSNR and SSIM: consistency, speed, fid.")
+    ] = "psnr,ssim",
+    fid_network: Annotated[
+        Path | None,
+        typer.Option(
+            "--fid-network", metavar="FILE", help="ONNX or TorchScript. [default: inception]"
+        ),
+    ] = None,
+    json: Json = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a page of HTML with cut-outs."),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")
+    ] = False,
+) -> None:
+    """Measure models on pictures by the field's protocols, beside bicubic."""
+    from vdsr.app.evaluate import Request, run
+
+    run(
+        Request(
+            models=tuple(model or ["vdsr"]),
+            data=tuple(data),
+            scales=scales,
+            protocol=protocol,
+            crop=crop,
+            inputs=inputs,
+            backend=backend,
+            precision=precision,
+            threads=threads,
+            metrics=metrics,
+            fid_network=fid_network,
+            json=json,
+            csv=csv,
+            report=report,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    )
+
+
+@data_app.command()
+@command
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="set5, set14, b100, urban100; or inception, the network of FID."
+        ),
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Fetch a dataset from its public address, check it, and print where it is."""
+    from vdsr.app.evaluate import fetch
+
+    fetch(name, quiet=quiet)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -73,8 +73,8 @@ def json_argument(arguments: list[str]) -> list[str]:
     return result
 
 
-def write_json(content: Mapping[str, Any], target: str) -> None:
-    """Write one object to the file `target`, or to stdout for `-`.
+def write_json(content: Mapping[str, Any] | Sequence[Mapping[str, Any]], target: str) -> None:
+    """Write an object, or a list of them, to the file `target`, or to stdout for `-`.
 
     Raises:
         OutputError: if the file cannot be written.

@@ -40,7 +40,7 @@ class ColorRange:
     @property
     def inverse(self) -> NDArray[np.float64]:
         """float64 `[3, 3]`, from YCbCr (offset taken off) to RGB."""
-        return np.linalg.inv(self.matrix)
+        return np.asarray(np.linalg.inv(self.matrix), np.float64)
 
     def to_ycbcr(self, rgb: NDArray[Float]) -> NDArray[Float]:
         """Convert RGB to Y, Cb, Cr.

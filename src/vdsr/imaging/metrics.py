@@ -93,12 +93,16 @@ def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     t = np.arange(_WINDOW) - _WINDOW // 2
     g = np.exp(-(t**2) / (2.0 * _SIGMA**2))
     g /= g.sum()
-    rows = plane.shape[0] - _WINDOW + 1
-    tall = sum((g[i] * plane[i : i + rows] for i in range(1, _WINDOW)), g[0] * plane[:rows])
-    columns = plane.shape[1] - _WINDOW + 1
-    return sum(
-        (g[i] * tall[:, i : i + columns] for i in range(1, _WINDOW)), g[0] * tall[:, :columns]
-    )
+    return _weighted(_weighted(plane, g).T, g).T
+
+
+def _weighted(plane: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted sums of neighbouring rows."""
+    rows = plane.shape[0] - len(weights) + 1
+    total = np.zeros((rows, plane.shape[1]))
+    for i, weight in enumerate(weights):
+        total += weight * plane[i : i + rows]
+    return total
 
 
 def _same_shape(image: Plane, reference: Plane) -> None:

@@ -208,13 +208,13 @@ class Bicubic:
             raise ValueError(f"rows {(r0, r1)} need input rows {(low, high)}")
         dtype = planes.dtype
         left, right = self.columns.needed(c0, c1)
-        planes = planes[..., left:right]
-        lead = planes.shape[:-2]
+        lead: tuple[int, ...] = planes.shape[:-2]
 
         tall = np.empty((*lead, r1 - r0, right - left), dtype)
         for a, b in _blocks(r0, r1):
             first, weight = _block(self.rows, a, b, dtype.str)
-            source = planes[..., first - first_row : first - first_row + weight.shape[1], :]
+            top = first - first_row
+            source = planes[..., top : top + weight.shape[1], left:right]
             np.matmul(weight, source, out=tall[..., a - r0 : b - r0, :])
         out = np.empty((*lead, r1 - r0, c1 - c0), dtype)
         for a, b in _blocks(c0, c1):

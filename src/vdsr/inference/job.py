@@ -25,9 +25,15 @@ _TILE_BYTES = 24.0
 _PLANE_BYTES = 12.0
 # A band of samples is held as it is, joined from its tiles, and while it is written.
 _BAND_COPIES = 3.0
-# How the memory is divided between the tile in work and the bands of all passes.
+# Rows of the result and of the picture that encoder and decoder hold in all their
+# buffers (measured with PNG and TIFF of 4000 to 64000 px across).
+_ENCODER_ROWS = 1200
+_DECODER_ROWS = 800
+# How the rest of the memory is divided between the tile in work and the bands of all passes.
 _TILE_SHARE = 0.6
 _BAND_SHARE = 0.35
+# Side in px, without halo, below which a tile is all halo.
+_SMALLEST_TILE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +138,27 @@ def plan_job(
     per_pixel = (
         memory.network_bytes_per_pixel(model.architecture) + _TILE_BYTES + _PLANE_BYTES * planes
     )
+    halo = model.architecture.halo
+    least_pixels = (2 * halo + _SMALLEST_TILE) ** 2
+    dtypes = ["float32"] * (len(sizes) - 1) + [layout.dtype]
+    costs = [_band_cost(b, layout, d, halo) for b, d in zip(sizes, dtypes, strict=True)]
+    files = _file_bytes(layout, sizes[-1])
+    # What even bands of one row and the smallest tiles take: planning more would be in vain.
+    _check(sizes[-1], files + sum(map(sum, costs)), budget)
+    rest = budget - files
     passes: list[Pass] = []
     tile_bytes = band_bytes = 0.0
-    for bicubic in sizes:
-        dtype = layout.dtype if bicubic is sizes[-1] else "float32"
-        row = _bytes_per_row(bicubic, layout.bands, planes, dtype)
+    for bicubic, dtype, (row, margin) in zip(sizes, dtypes, costs, strict=True):
         limits = TileLimits(
-            max_pixels=min(MAX_TILE_PIXELS, int(_TILE_SHARE * budget / per_pixel)),
+            # Tiles of single pixels would not be planned in reasonable time, let alone run.
+            max_pixels=min(MAX_TILE_PIXELS, max(least_pixels, int(_TILE_SHARE * rest / per_pixel))),
             max_side=tile,
             # Every pass holds a band of its own at the same time.
-            max_band_rows=max(1, int(_BAND_SHARE * budget / len(sizes) / row)),
+            max_band_rows=max(1, int((_BAND_SHARE * rest / len(sizes) - margin) / row)),
         )
-        halo = model.architecture.halo
         bands = plan_tiles(*bicubic.shape_out, halo, limits)
         tile_bytes = max(tile_bytes, _largest_tile(bands) * per_pixel)
-        band_bytes += row * (bands[-1].rows.stop - bands[-1].rows.start)
+        band_bytes += margin + row * (bands[-1].rows.stop - bands[-1].rows.start)
         passes.append(
             Pass(
                 bicubic=bicubic,
@@ -159,26 +171,46 @@ def plan_job(
                 dtype_out=dtype,
             )
         )
+    used = files + tile_bytes + band_bytes
+    _check(sizes[-1], used, budget)
     height, width = sizes[-1].shape_out
-    used = int(tile_bytes + band_bytes)
-    if used > budget:
-        raise OutOfMemory(
-            f"{width}x{height} px need about {memory.format_size(used)} of memory, and"
-            f" {memory.format_size(budget)} may be used: raise --max-memory, or cut the picture"
-        )
     return Job(
         layout=PixelLayout(width=width, height=height, bands=layout.bands, dtype=layout.dtype),
         scale=max(height / layout.height, width / layout.width),
         passes=tuple(passes),
-        memory=used,
+        memory=int(used),
     )
 
 
-def _bytes_per_row(bicubic: Bicubic, bands: int, planes: int, dtype: str) -> float:
-    """What one more row in a band costs: its samples, and the input rows behind it."""
+def _check(last: Bicubic, needed: float, budget: int) -> None:
+    if needed > budget:
+        height, width = last.shape_out
+        raise OutOfMemory(
+            f"{width}x{height} px need about {memory.format_size(needed)} of memory, and"
+            f" {memory.format_size(budget)} may be used: raise --max-memory, or cut the picture"
+        )
+
+
+def _file_bytes(layout: PixelLayout, last: Bicubic) -> float:
+    """What reading and writing the files takes."""
+    sample = np.dtype(layout.dtype).itemsize * layout.bands
+    columns = last.columns.length_out * _ENCODER_ROWS + layout.width * _DECODER_ROWS
+    return float(sample * columns)
+
+
+def _band_cost(bicubic: Bicubic, layout: PixelLayout, dtype: str, halo: int) -> tuple[float, float]:
+    """What each row of a band costs, and what its margin costs, in bytes.
+
+    A row costs its samples, and the input rows behind it. These are held as samples,
+    twice while they are joined, and as planes: premultiplied beside the others for alpha.
+    """
+    bands = layout.bands
     samples = bicubic.columns.length_out * bands * np.dtype(dtype).itemsize * _BAND_COPIES
-    source = bicubic.columns.length_in * (4.0 * bands + 4.0 * planes)
-    return samples + source / bicubic.rows.scale
+    planes = 4.0 * (4 * bands + 3 if layout.has_alpha else bands)
+    source = bicubic.columns.length_in * (8.0 * bands + planes)
+    # The halo, as much again to continue colours into transparent areas, and the kernel.
+    margin = (4 if layout.has_alpha else 2) * halo / bicubic.rows.scale + 8
+    return samples + source / bicubic.rows.scale, source * margin
 
 
 def _largest_tile(bands: tuple[Band, ...]) -> int:

@@ -194,7 +194,7 @@ class ModelFile:
             for op in self.graph.get_ordered_ops()
             if op.get_type_name() == "Constant"
         }
-        layers = []
+        layers: list[Layer] = []
         while (op := constants.get(f"layers.{len(layers)}.weight")) is not None:
             bias = constants.get(f"layers.{len(layers)}.bias")
             layers.append(

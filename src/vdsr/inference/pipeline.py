@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdsr.errors import InputError
 from vdsr.imaging.color import ColorRange
@@ -29,6 +31,7 @@ Progress = Callable[[int], None]
 
 # Below this opacity a colour says nothing: half a step of 8 bits.
 _INVISIBLE = 0.5 / 255.0
+_OPAQUE = 0.999
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Pass:
         return math.ceil(self.halo / scale) + 3
 
     def _band(self, band: Band, planes: FloatArray, low: int, progress: Progress) -> Samples:
-        tiles = []
+        tiles: list[NDArray[Any]] = []
         for columns in band.columns:
             tiles.append(self._tile(band.rows, columns, planes, low))
             progress((band.rows.stop - band.rows.start) * (columns.stop - columns.start))
@@ -190,7 +193,8 @@ class Pass:
         if len(colours) == 1:
             return colours[0] * np.float32(self.color.luma_span / 255.0) + offset
         row = self.color.matrix[0].astype(np.float32)
-        return np.tensordot(row, colours, 1) + offset
+        luma: FloatArray = np.tensordot(row, colours, 1) + offset
+        return luma
 
 
 class _RowBuffer:
@@ -199,7 +203,7 @@ class _RowBuffer:
     def __init__(self, strips: Iterable[Samples], height: int) -> None:
         self._strips = iter(strips)
         self._height = height
-        self._held: list[Samples] = []
+        self._held: list[NDArray[Any]] = []
         self._first = 0
         self._end = 0
 
@@ -263,4 +267,7 @@ def _unpremultiplied(planes: FloatArray) -> FloatArray:
     visible = alpha > _INVISIBLE
     divided = planes[:count] / np.where(visible, alpha, np.float32(1.0))
     colours = np.where(visible, divided, planes[count:-1])
-    return np.concatenate([np.clip(colours, 0.0, 1.0), planes[-1:]])
+    # Dividing by little makes much of rounding; opaque colours overshoot as bicubic does.
+    opaque = alpha > _OPAQUE
+    colours = np.where(opaque, colours, np.clip(colours, 0.0, 1.0))
+    return np.concatenate([colours, planes[-1:]])

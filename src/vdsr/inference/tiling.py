@@ -162,12 +162,12 @@ def run_window(run: Run, y: FloatArray, rows: Span, columns: Span, halo: int) ->
     """
     height, width = rows.stop - rows.start, columns.stop - columns.start
     try:
-        result = run(y[None, None])[0, 0]
+        result: FloatArray = run(y[None, None])[0, 0]
         top, left = rows.before, columns.before
         return result[top : top + height, left : left + width]
-    except OutOfMemory:
+    except MemoryError as error:
         if max(height, width) <= _SMALLEST_SIDE:
-            raise
+            raise OutOfMemory(f"not even a tile of {width}x{height} px fits in memory") from error
     if height >= width:
         halves = [(y[slice(*part)], span, columns) for part, span in _halves(rows, halo)]
         return np.concatenate([run_window(run, *half, halo) for half in halves], axis=0)
@@ -197,7 +197,8 @@ def run_tiled(run: Run, y: FloatArray, halo: int, limits: TileLimits | None = No
         float32 `[H, W]`, equal to the network on the whole plane up to rounding.
     """
     result = np.empty_like(y)
-    for band in plan_tiles(*y.shape, halo, limits or TileLimits()):
+    height, width = y.shape
+    for band in plan_tiles(height, width, halo, limits or TileLimits()):
         for columns in band.columns:
             window = y[slice(*band.rows.outer), slice(*columns.outer)]
             result[band.rows.start : band.rows.stop, columns.start : columns.stop] = run_window(

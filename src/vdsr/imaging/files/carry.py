@@ -8,7 +8,7 @@ from pathlib import Path
 import pyvips
 
 from vdsr.errors import FileError, OutputError
-from vdsr.imaging.files import metadata, photoshop, tiff_exif
+from vdsr.imaging.files import metadata, photoshop, png_chunks, tiff_exif
 from vdsr.imaging.files.decode import PictureReader
 from vdsr.imaging.files.formats import Format, PixelLayout
 
@@ -26,6 +26,7 @@ class Carrier:
 
     Attributes:
         notices: what the format could not hold, a line each.
+        chunks: what is to be added to a PNG file; known after `onto`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Carrier:
         provenance: Mapping[str, str],
     ) -> None:
         self.notices: tuple[str, ...] = ()
+        self.chunks: tuple[png_chunks.Chunk, ...] = ()
         self._source = source
         self._layout = layout
         self._format = format
@@ -54,9 +56,24 @@ class Carrier:
         if source is not None:
             image = metadata.copy_metadata(source.header, image)
             image = self._with_resources(self._with_exif(image, source), source.resources)
-        if name != "png" and any(f.startswith(metadata.PNG_TEXT) for f in image.get_fields()):
+        image = self._with_xmp(self._with_profile(image))
+        if source is not None:
+            self._carry_chunks(source, has_profile=bool(image.get_typeof("icc-profile-data")))
+        if name == "png" and (xmp := metadata.blob(image, "xmp-data")) is not None:
+            self.chunks = (*self.chunks, png_chunks.xmp_chunk(xmp))
+            image = metadata.remove(image, "xmp-data")
+        return image
+
+    def _carry_chunks(self, source: PictureReader, *, has_profile: bool) -> None:
+        name = self._format.name
+        if name == "png":
+            self.chunks = source.chunks
+            return
+        if any(kind in png_chunks.TEXTS for kind, _ in source.chunks):
             self._note(f"{name} holds no PNG texts: they were left out")
-        return self._with_xmp(self._with_profile(image))
+        colour = png_chunks.unlike_srgb(source.chunks)
+        if colour is not None and not has_profile:
+            self._note(f"its colour space ({colour}) was not kept: it will be taken for sRGB")
 
     def _with_profile(self, image: pyvips.Image) -> pyvips.Image:
         profile = metadata.blob(image, "icc-profile-data")
@@ -69,8 +86,10 @@ class Carrier:
 
     def _with_exif(self, image: pyvips.Image, source: PictureReader) -> pyvips.Image:
         name, exif = self._format.name, source.exif
-        if name == "tiff" or exif is None:  # added to the finished file
+        if exif is None:
             return image
+        if name == "tiff":  # added to the finished file, the description in its own encoding
+            return metadata.remove(image, "image-description")
         long = len(exif) > metadata.MAX_EXIF
         if source.format.name != "tiff" and not long:  # libvips has read it
             return image

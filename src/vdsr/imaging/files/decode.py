@@ -11,7 +11,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from vdsr.errors import FileError, InputError
-from vdsr.imaging.files import metadata, photoshop, tiff_exif, unseen
+from vdsr.imaging.files import metadata, photoshop, png_chunks, tiff_exif
 from vdsr.imaging.files.formats import FORMATS, SNIFFED_BYTES, Format, is_heic, sniff
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
@@ -44,6 +44,7 @@ class PictureReader:
             whose samples are stretched to the whole range of `dtype`.
         header: the picture without samples, for its metadata.
         exif: its EXIF block, or None.
+        chunks: texts and colour spaces, as PNG has them.
         resources: Photoshop's image resources, IPTC among them; empty if it has none.
         notices: what had to be changed or could not be kept, a line each.
 
@@ -70,6 +71,8 @@ class PictureReader:
         self.has_alpha = bool(self.header.hasalpha())
         self.dtype = _DTYPES[self.header.format]
         self.exif = metadata.blob(header, "exif-data")
+        find = {"png": png_chunks.of_png, "avif": png_chunks.of_avif}.get(self.format.name)
+        self.chunks = () if find is None else find(path)
         self.resources = photoshop.from_jpeg(metadata.blob(header, "iptc-data") or b"")
         if self.format.name == "tiff":
             self._read_tiff_metadata()
@@ -123,10 +126,15 @@ class PictureReader:
     def _check_kind(self, image: pyvips.Image) -> None:
         pages, name = _number(image, "n-pages", 1), self.format.name
         if name == "png":
-            pages = unseen.png_frames(self.path)
+            pages = png_chunks.frames(self.path)
         if pages > 1 and not (name == "tiff" and self._only_overviews(image, pages)):
             what = "frames: animations" if name in ("png", "gif", "webp") else "pages: such files"
             raise InputError(f"{self.path}: it has {pages} {what} cannot be enlarged yet")
+        if name == "tiff" and tiff_exif.is_preview(self.path):
+            raise InputError(
+                f"{self.path}: it begins with a mere preview of its picture, as raw photographs"
+                " do: develop it, or export it as a plain TIFF"
+            )
         if image.format not in (*_DTYPES, "double") and image.interpretation != "labs":
             raise InputError(
                 f"{self.path}: samples of type {image.format} cannot be enlarged:"
@@ -190,9 +198,6 @@ class PictureReader:
             self._note("64-bit samples were converted to 32-bit floats")
         if self.format.name == "jpeg" and self._has_gain_map():
             self._note("its HDR gain map was left out: the picture itself was enlarged")
-        colour = {"png": unseen.png_colour, "avif": unseen.avif_colour}.get(self.format.name)
-        if colour is not None and (found := colour(self.path)) is not None:
-            self._note(f"its colour space ({found}) cannot be kept: viewers will take it for sRGB")
 
     def _has_gain_map(self) -> bool:
         """Whether it is an Ultra HDR JPEG, for which libvips has a decoder of its own."""
@@ -207,11 +212,11 @@ class PictureReader:
         try:
             self.exif = tiff_exif.read_exif(self.path)
         except FileError as error:
-            self._note(f"its EXIF was not kept: {str(error).removeprefix(f'{self.path}: ')}")
+            self._note(str(error).removeprefix(f"{self.path}: "))
         try:
             self.resources = photoshop.from_tiff(self.path)
         except FileError as error:
-            self._note(f"its IPTC was not kept: {str(error).removeprefix(f'{self.path}: ')}")
+            self._note(str(error).removeprefix(f"{self.path}: "))
 
     def _error(self, what: str, error: pyvips.Error) -> InputError:
         detail = reason(error).removeprefix(f"{self.path}: ")

@@ -180,8 +180,8 @@ class PictureWriter:
         try:
             source = pyvips.SourceCustom()
             source.on_read(self._read)
-            image = self._saver.fit(self._stream.decode(source))
-            self._saver.save(self._carrier.onto(image), self._part)
+            image = self._carrier.onto(self._saver.fit(self._stream.decode(source)))
+            self._saver.save(image, self._part, self._carrier.chunks)
             self._carrier.add_to(self._part)
         except Exception as error:  # raised again in the thread that writes
             self._failure = error

@@ -9,9 +9,7 @@ from xml.sax.saxutils import quoteattr
 import pyvips
 
 NAMESPACE = "https://vdsr.invalid/ns/provenance/1.0/"
-PNG_TEXT = "png-comment-"
 _KEPT = ("icc-profile-data", "xmp-data", "image-description", "resolution-unit")
-_KEPT_PREFIXES = ("exif-", PNG_TEXT)
 # What libexif takes, with some room for the tags that libvips adds.
 MAX_EXIF = 65000
 # What fits into one segment of a JPEG file, beside its length and name.
@@ -31,10 +29,10 @@ _XMP_ORIENTATION = re.compile(rb"(\btiff:Orientation(?:\s*=\s*[\"']|>))\s*[2-8]\
 
 
 def copy_metadata(source: pyvips.Image, target: pyvips.Image) -> pyvips.Image:
-    """`target` with the profile, EXIF, XMP, PNG texts and resolution of `source`."""
+    """`target` with the profile, EXIF, XMP and resolution of `source`."""
     target = target.copy(xres=source.xres, yres=source.yres)
     for name in source.get_fields():
-        if name in _KEPT or name.startswith(_KEPT_PREFIXES):
+        if name in _KEPT or name.startswith("exif-"):
             target.set_type(source.get_typeof(name), name, source.get(name))
     # Where it is missing, libvips leaves the tag in the EXIF as it was before the turn.
     target.set_type(pyvips.GValue.gint_type, "orientation", 1)

@@ -15,13 +15,10 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from vdsr.imaging.files.png_chunks import chunk
+
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    crc = zlib.crc32(data, zlib.crc32(kind))
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
 
 class PngStream:
@@ -40,7 +37,7 @@ class PngStream:
         bits = 16 if dtype == "uint16" else 8
         shape = (width * bands, 4) if self._float else (width, bands)
         header = struct.pack(">IIBBBBB", shape[0], height, bits, _COLOR_TYPES[shape[1]], 0, 0, 0)
-        self.header = _SIGNATURE + _chunk(b"IHDR", header)
+        self.header = _SIGNATURE + chunk(b"IHDR", header)
         self._deflate = zlib.compressobj(0)
 
     def rows(self, strip: NDArray[np.generic]) -> Iterator[bytes]:
@@ -52,11 +49,11 @@ class PngStream:
         filtered = np.zeros((data.shape[0], data.shape[1] + 1), np.uint8)
         filtered[:, 1:] = data
         if packed := self._deflate.compress(filtered.data):
-            yield _chunk(b"IDAT", packed)
+            yield chunk(b"IDAT", packed)
 
     def end(self) -> bytes:
         """The last chunks."""
-        return _chunk(b"IDAT", self._deflate.flush()) + _chunk(b"IEND", b"")
+        return chunk(b"IDAT", self._deflate.flush()) + chunk(b"IEND", b"")
 
     def decode(self, source: pyvips.SourceCustom) -> pyvips.Image:
         """The image of the samples that were put in, to be read once from the top."""

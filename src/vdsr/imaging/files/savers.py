@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyvips
 
+from vdsr.imaging.files import png_chunks
 from vdsr.imaging.files.formats import Format, PixelLayout, check_quality
+from vdsr.imaging.files.png_chunks import Chunk
 
 _INTERPRETATIONS = {
     ("uint8", False): "b-w",
@@ -90,12 +93,20 @@ class Saver:
         scale = [1.0 / (high - low)] * colours + alpha
         return image.linear(scale, [-low / (high - low)] * colours + [0.0] * len(alpha))
 
-    def save(self, image: pyvips.Image, path: Path) -> None:
+    def save(self, image: pyvips.Image, path: Path, chunks: Sequence[Chunk] = ()) -> None:
         """Encode what `fit` gave.
 
+        Args:
+            image: the picture.
+            path: the file.
+            chunks: what to add, if it is a PNG file.
+
         Raises:
-            pyvips.Error: if it cannot be written.
+            OutputError, pyvips.Error: if it cannot be written.
         """
+        if self._format.name == "png":
+            png_chunks.save(image, path, chunks, **self._options())
+            return
         # Called by name: file names given to write_to_file are searched for "[options]".
         getattr(image, self._format.saver)(str(path), **self._options())
 

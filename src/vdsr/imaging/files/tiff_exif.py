@@ -17,7 +17,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from vdsr.errors import InputError, OutputError
+from vdsr.errors import FileError, InputError, OutputError
 from vdsr.imaging.files.tiff_structure import (
     LONG,
     LONG8,
@@ -38,7 +38,7 @@ DESCRIPTIVE_TAGS = frozenset(
 )
 
 _BLOCK_HEADER = b"II*\0\x08\0\0\0"
-_IMAGE_WIDTH, _IMAGE_LENGTH = 256, 257
+_NEW_SUBFILE_TYPE, _IMAGE_WIDTH, _IMAGE_LENGTH = 254, 256, 257
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 40962, 40963
 
@@ -75,6 +75,27 @@ def read_exif(path: Path) -> bytes | None:
 def _block(directory: Directory) -> bytes:
     data = serialise(directory, Layout("<", big=False), len(_BLOCK_HEADER))
     return EXIF_PREFIX + _BLOCK_HEADER + data
+
+
+def is_preview(path: Path) -> bool:
+    """Whether the first picture of a TIFF file calls itself a smaller version of another.
+
+    So do raw photographs (DNG, NEF), whose real picture libvips would not find.
+
+    Raises:
+        InputError: if the file cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            reader = TiffReader(stream, str(path))
+            for entry in reader.entries(reader.first):
+                if entry.tag == _NEW_SUBFILE_TYPE:
+                    return bool(int.from_bytes(reader.value(entry).data, "little") & 1)
+    except FileError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    return False
 
 
 def shortened(exif: bytes, limit: int) -> tuple[bytes, tuple[int, ...]]:

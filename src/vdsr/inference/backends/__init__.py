@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Protocol
 
 from vdsr.errors import BackendError, MissingExtra
+from vdsr.inference import memory
 from vdsr.inference.architecture import FloatArray
 from vdsr.inference.model_file import PRECISIONS, ModelFile
 
@@ -94,6 +95,7 @@ def open_backend(model: ModelFile, choice: Choice, *, threads: int | None = None
         choice: what `choose` gave.
         threads: number of CPU threads; None leaves it to the backend.
     """
+    memory.give_back_at_once()
     backend: Backend = _module(choice.backend).open_backend(
         model, precision=choice.precision, threads=threads
     )

@@ -10,6 +10,8 @@ from vdsr.inference import memory
 from vdsr.inference.architecture import FloatArray
 from vdsr.inference.model_file import ModelFile
 
+_FATAL = 4
+
 
 def precisions() -> tuple[str, ...]:
     """Precisions that ONNX Runtime's CPU provider computes in."""
@@ -20,8 +22,11 @@ class OnnxRuntimeBackend:
     """One session, which is safe to call from several threads."""
 
     def __init__(self, model: ModelFile, *, threads: int | None) -> None:
-        memory.give_back_at_once()
         options = onnxruntime.SessionOptions()
+        # The arena never gives memory back and grows by doubling; tiles differ in size.
+        options.enable_cpu_mem_arena = False
+        # What it logs of an error stands in the exception.
+        options.log_severity_level = _FATAL
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -33,20 +38,15 @@ class OnnxRuntimeBackend:
                 f"{model.source}: ONNX Runtime refuses the model: {error}"
             ) from error
         self._input = self._session.get_inputs()[0].name
-        # Tiles differ in size: left alone, the arena keeps what each of them took.
-        self._options = onnxruntime.RunOptions()
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
         if self._session is None:
             raise BackendError("this backend is closed")
         try:
-            (result,) = self._session.run(
-                None, {self._input: np.ascontiguousarray(y, np.float32)}, self._options
-            )
+            (result,) = self._session.run(None, {self._input: np.ascontiguousarray(y, np.float32)})
         except Exception as error:
-            if "alloc" in str(error).lower():
+            if memory.is_shortage(error):
                 raise OutOfMemory("ONNX Runtime ran out of memory") from error
             raise
         return np.asarray(result, np.float32)

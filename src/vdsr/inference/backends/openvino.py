@@ -12,6 +12,7 @@ import numpy as np
 import openvino
 
 from vdsr.errors import BackendError, OutOfMemory
+from vdsr.inference import memory
 from vdsr.inference.architecture import FloatArray
 from vdsr.inference.model_file import ModelFile
 
@@ -42,25 +43,38 @@ class OpenVinoBackend:
         }
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
-        try:
-            self._compiled = openvino.Core().compile_model(model.graph, "CPU", config)
-        except RuntimeError as error:
-            raise BackendError(f"{model.source}: OpenVINO refuses the model: {error}") from error
-        self._request = self._compiled.create_infer_request()
+        self._model = model
+        self._config = config
         self._lock = threading.Lock()
+        self._closed = False
+        self._compile()
+
+    def _compile(self) -> None:
+        try:
+            self._compiled = openvino.Core().compile_model(self._model.graph, "CPU", self._config)
+        except RuntimeError as error:
+            if memory.is_shortage(error):
+                raise
+            source = self._model.source
+            raise BackendError(f"{source}: OpenVINO refuses the model: {error}") from error
+        self._request = self._compiled.create_infer_request()
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
-        tensor = openvino.Tensor(np.ascontiguousarray(y, np.float32))
         with self._lock:
-            if self._request is None:
+            if self._closed:
                 raise BackendError("this backend is closed")
             try:
-                self._infer(tensor)
+                if self._compiled is None:
+                    self._compile()
+                self._infer(openvino.Tensor(np.ascontiguousarray(y, np.float32)))
+                return np.array(self._request.get_output_tensor().data)
             except (RuntimeError, MemoryError) as error:
-                raise_if_out_of_memory(error)
-                raise
-            return np.array(self._request.get_output_tensor().data)
+                if not memory.is_shortage(error):
+                    raise
+                # It keeps what it got before it failed: in it, smaller arrays would fail, too.
+                self._request = self._compiled = None
+                raise OutOfMemory("OpenVINO ran out of memory") from error
 
     def _infer(self, tensor: openvino.Tensor) -> None:
         """Run the request, and let Python see a Ctrl-C meanwhile."""
@@ -79,14 +93,8 @@ class OpenVinoBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         with self._lock:
-            self._request = None
-
-
-def raise_if_out_of_memory(error: Exception) -> None:
-    """Turn a failed allocation, which OpenVINO reports in words, into `OutOfMemory`."""
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "bad_alloc" in text or "alloc" in text:
-        raise OutOfMemory("OpenVINO ran out of memory") from error
+            self._closed = True
+            self._request = self._compiled = None
 
 
 def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> OpenVinoBackend:

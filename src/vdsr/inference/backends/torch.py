@@ -25,7 +25,6 @@ class TorchBackend:
     """The layers of a model file, run in eager mode, channels last."""
 
     def __init__(self, model: ModelFile, *, precision: str, threads: int | None) -> None:
-        memory.give_back_at_once()
         if threads is not None:
             torch.set_num_threads(threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,12 +50,12 @@ class TorchBackend:
             # TF32 keeps 10 bits of the mantissa: fp32 would not be fp32.
             # (`flags` switches off cuDNN unless it is told not to.)
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return self._forward(self._layers, self._tensor(np.require(y, None, "CW")))
+                return self._forward(self._layers, self._tensor(np.require(y, None, ["C", "W"])))
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory("the GPU ran out of memory") from error
-        except RuntimeError as error:
-            if "alloc" in str(error).lower():
+        except (RuntimeError, MemoryError) as error:
+            if memory.is_shortage(error):
                 raise OutOfMemory("PyTorch ran out of memory") from error
             raise
 

@@ -1,0 +1,56 @@
+"""Networks that tests make: seeded, small, or doing nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vdsr.deployment.export import model_bytes
+from vdsr.inference.architecture import Architecture, Layer
+from vdsr.inference.model_file import ModelFile, ModelMetadata
+
+
+def random_layers(
+    *kernels: int, width: int = 64, bias: bool = True, seed: int = 0
+) -> tuple[Layer, ...]:
+    """He-initialised layers with these kernels."""
+    rng = np.random.default_rng(seed)
+    channels = [1, *[width] * (len(kernels) - 1), 1]
+    layers = []
+    for k, a, b in zip(kernels, channels[:-1], channels[1:], strict=True):
+        deviation = np.sqrt(2.0 / (k * k * a))
+        layers.append(
+            Layer(
+                weight=rng.normal(0, deviation, (b, a, k, k)).astype(np.float32),
+                bias=rng.normal(0, 0.02, b).astype(np.float32) if bias else None,
+            )
+        )
+    return tuple(layers)
+
+
+def model(layers: tuple[Layer, ...], *, residual: bool = True, luma: str = "studio") -> ModelFile:
+    """These layers as a model file in memory."""
+    architecture = Architecture(layers=layers, residual=residual)
+    metadata = ModelMetadata(name="test", residual=residual, luma=luma)
+    return ModelFile(model_bytes(architecture, metadata), "test")
+
+
+def vdsr_20(*, bias: bool = True, seed: int = 0) -> ModelFile:
+    """A random VDSR of full size, scaled so that its output stays of the order of 1."""
+    return model(_calmed(random_layers(*[3] * 20, bias=bias, seed=seed)))
+
+
+def zero_network(depth: int = 3, width: int = 4) -> ModelFile:
+    """A network that adds nothing: what it gives is bicubic."""
+    layers = random_layers(*[3] * depth, width=width, bias=False)
+    return model((*layers[:-1], Layer(weight=np.zeros_like(layers[-1].weight))))
+
+
+def small_network(seed: int = 0) -> ModelFile:
+    """Four layers of eight channels with a visible residual."""
+    return model(_calmed(random_layers(3, 3, 3, 3, width=8, seed=seed)))
+
+
+def _calmed(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The same with a tenth of the residual."""
+    last = Layer(weight=layers[-1].weight * np.float32(0.1), bias=layers[-1].bias)
+    return (*layers[:-1], last)

@@ -1,0 +1,84 @@
+"""No seam: the full network on tiles gives what it gives on the whole image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from networks import small_network, vdsr_20
+from vdsr import Upscaler
+from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
+from vdsr.inference import backends
+from vdsr.inference.model_file import load_model
+from vdsr.inference.tiling import TileLimits, plan_tiles, run_tiled
+
+CASES = 200
+TOLERANCE = 1e-5
+
+
+def test_200_random_cases(capsys: pytest.CaptureFixture[str]):
+    rng = np.random.default_rng(2016)
+    worst, tiles, untiled = 0.0, 0, 0
+    for model, cases in ((load_model(), CASES // 2), (vdsr_20(), CASES // 2)):
+        network = backends.open_backend(model, backends.choose(model))
+        halo = model.architecture.halo
+        for _ in range(cases):
+            height, width = (int(n) for n in rng.integers(1, rng.choice([4, 30, 97]), 2))
+            y = rng.random((height, width), dtype=np.float32)
+            longer = max(y.shape)
+            limits = TileLimits(max_side=int(rng.integers(-(-longer // 4), longer + 1)))
+            count = sum(len(b.columns) for b in plan_tiles(height, width, halo, limits))
+            tiles += count
+            untiled += count == 1
+            whole = network.run(y[None, None])[0, 0]
+            difference = np.abs(run_tiled(network.run, y, halo, limits) - whole)
+            worst = max(worst, float((difference / np.maximum(1.0, np.abs(whole))).max()))
+        network.close()
+    with capsys.disabled():
+        print(f"\n{CASES} cases, {tiles} tiles: largest difference from the whole {worst:.1e}")
+    assert untiled < CASES // 2
+    assert worst <= TOLERANCE
+
+
+def test_too_small_a_halo_would_be_seen():
+    model = vdsr_20()
+    network = backends.open_backend(model, backends.choose(model))
+    y = np.random.default_rng(0).random((60, 60), dtype=np.float32)
+    whole = network.run(y[None, None])[0, 0]
+    seamed = run_tiled(network.run, y, model.architecture.halo - 8, TileLimits(max_side=30))
+    assert np.abs(seamed - whole).max() > TOLERANCE
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (40, 41), (45, 97)])
+def test_around_the_size_of_the_halo(shape: tuple[int, int]):
+    model = load_model()
+    network = backends.open_backend(model, backends.choose(model))
+    y = np.random.default_rng(0).random(shape, dtype=np.float32)
+    whole = network.run(y[None, None])[0, 0]
+    for side in (19, 20, 21, 41):
+        result = run_tiled(network.run, y, model.architecture.halo, TileLimits(max_side=side))
+        assert np.abs(result - whole).max() <= TOLERANCE * max(1.0, np.abs(whole).max())
+
+
+@pytest.mark.parametrize("tile", [7, 32, 100])
+def test_the_program_gives_one_picture_whatever_the_tiles(tile: int):
+    image = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    model = small_network()
+    with Upscaler(model) as whole, Upscaler(model, tile=tile) as tiled:
+        assert np.abs(tiled.upscale(image, scale=3) - whole.upscale(image, scale=3)).max() < 1e-5
+
+
+def test_a_file_in_strips_equals_the_array(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 65536, (301, 40, 3)).astype(np.uint16)
+    source, goal = tmp_path / "in.png", tmp_path / "out.tif"
+    layout = PixelLayout(width=40, height=301, bands=3, dtype="uint16")
+    with PictureWriter(source, layout, FORMATS["png"]) as writer:
+        writer.write(image)
+    with Upscaler(small_network(), tile=64) as upscaler:
+        upscaler.upscale(source, goal, scale=2)
+        expected = upscaler.upscale(image, scale=2)
+    result = np.concatenate(list(PictureReader(goal).strips()))
+    assert result.dtype == np.uint16
+    assert np.abs(result.astype(int) - expected).max() <= 1
