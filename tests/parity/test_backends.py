@@ -140,6 +140,68 @@ def test_precisions_that_are_not_to_be_had(monkeypatch, precision: str):
         backends.choose(small_network(), "caffe")
 
 
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_half_precision_only_where_the_machine_has_it(name: str):
+    file = small_network()
+    if "fp16" in backends.precisions(name):
+        assert backends.choose(file, name, "fp16").precision == "fp16"
+    else:
+        with pytest.raises(BackendError, match=f"{name} has no fp16 on this machine: fp32"):
+            backends.choose(file, name, "fp16")
+    with pytest.raises(BackendError, match="holds fp32 weights, not int8"):
+        backends.choose(file, name, "int8")
+
+
+def test_without_any_backend_the_first_one_is_missed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backends, "is_installed", lambda _: False)
+    with pytest.raises(MissingExtra, match="openvino is not installed: pip install vdsr"):
+        backends.choose(small_network())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_the_number_of_threads_changes_nothing(name: str, threads: int):
+    y = np.random.default_rng(0).random((1, 1, 33, 47), dtype=np.float32)
+    file = small_network()
+    choice = backends.choose(file, name)
+    expected = backends.open_backend(file, choice).run(y)
+    assert np.abs(backends.open_backend(file, choice, threads=threads).run(y) - expected).max() < (
+        1e-5
+    )
+
+
+# An array far too large for what the process may take, then a small one.
+STARVED = """
+import re, resource, sys
+from pathlib import Path
+import numpy as np
+from vdsr.errors import OutOfMemory
+from vdsr.inference import backends
+from vdsr.inference.model_file import load_model
+
+file = load_model()
+network = backends.open_backend(file, backends.choose(file, sys.argv[1]), threads=1)
+network.run(np.zeros((1, 1, 32, 32), np.float32))
+status = Path("/proc/self/status").read_text()
+limit = int(re.search(r"VmSize:\\s+(\\d+)", status)[1]) * 1024 + 160 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    network.run(np.zeros((1, 1, 1500, 1500), np.float32))
+except OutOfMemory as error:
+    print(error, network.run(np.zeros((1, 1, 32, 32), np.float32)).shape)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_after_running_out_of_memory_a_smaller_array_fits(name: str):
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED, name], capture_output=True, text=True, check=False
+    )
+    assert "ran out of memory (1, 1, 32, 32)" in done.stdout, done.stderr
+    assert done.stderr == ""
+
+
 def test_the_core_runs_without_torch_and_onnx():
     code = (
         "import sys, numpy as np, vdsr\n"

@@ -70,15 +70,17 @@ def test_the_program_gives_one_picture_whatever_the_tiles(tile: int):
         assert np.abs(tiled.upscale(image, scale=3) - whole.upscale(image, scale=3)).max() < 1e-5
 
 
-def test_a_file_in_strips_equals_the_array(tmp_path: Path):
-    image = np.random.default_rng(0).integers(0, 65536, (301, 40, 3)).astype(np.uint16)
+@pytest.mark.parametrize(("bands", "scale"), [(3, 2), (1, 6), (4, 6)])
+def test_a_file_in_strips_equals_the_array(bands: int, scale: int, tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 65536, (301, 40, bands)).astype(np.uint16)
     source, goal = tmp_path / "in.png", tmp_path / "out.tif"
-    layout = PixelLayout(width=40, height=301, bands=3, dtype="uint16")
+    layout = PixelLayout(width=40, height=301, bands=bands, dtype="uint16")
     with PictureWriter(source, layout, FORMATS["png"]) as writer:
         writer.write(image)
-    with Upscaler(small_network(), tile=64) as upscaler:
-        upscaler.upscale(source, goal, scale=2)
-        expected = upscaler.upscale(image, scale=2)
+    model = small_network()
+    with Upscaler(model, tile=64) as tiled, Upscaler(model) as whole:
+        tiled.upscale(source, goal, scale=scale)
+        expected = whole.upscale(image, scale=scale)
     result = np.concatenate(list(PictureReader(goal).strips()))
     assert result.dtype == np.uint16
     assert np.abs(result.astype(int) - expected).max() <= 1

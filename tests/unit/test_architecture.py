@@ -57,3 +57,17 @@ def test_kernels_are_odd_squares(shape):
 def test_a_bias_has_one_number_per_output():
     with pytest.raises(ModelError, match="bias"):
         Layer(weight=np.zeros((2, 1, 3, 3), np.float32), bias=np.zeros(3, np.float32))
+
+
+def test_srcnn_9_1_5_as_published():
+    net = Architecture(layers=srcnn_9_1_5(), residual=False)
+    # Dong et al., 2014: 8,032 weights, a receptive field of 13 px.
+    assert (net.macs_per_pixel, net.parameters) == (8032, 8032 + 64 + 32 + 1)
+    assert (net.halo, net.receptive_field) == (6, 13)
+
+
+def srcnn_9_1_5() -> tuple[Layer, ...]:
+    shapes = [(64, 1, 9, 9), (32, 64, 1, 1), (1, 32, 5, 5)]
+    return tuple(
+        Layer(weight=np.zeros(s, np.float32), bias=np.zeros(s[0], np.float32)) for s in shapes
+    )

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from vdsr.errors import UsageError
-from vdsr.inference.memory import MIB, available, format_size, parse_size, peak_resident
+from vdsr.errors import OutOfMemory, UsageError
+from vdsr.inference import memory
+from vdsr.inference.memory import (
+    MIB,
+    available,
+    format_size,
+    is_shortage,
+    parse_size,
+    peak_resident,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +55,99 @@ def test_the_machine_has_memory_and_this_process_uses_some():
     block[::4096] = b"x" * len(block[::4096])
     assert peak_resident() >= before
     assert peak_resident() > 60 * MIB
+
+
+def test_a_number_beyond_all_measure_is_no_size():
+    with pytest.raises(UsageError, match="more memory than there is anywhere"):
+        parse_size("9" * 400 + "GiB")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with 1000 MiB free and no control groups yet."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text(
+        f"MemTotal: 9999999 kB\nMemAvailable:   {1000 * 1024} kB\n"
+    )
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
+    return tmp_path
+
+
+def write_group(folder: Path, **files: str | int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("memory_", "memory.")).write_text(f"{text}\n")
+
+
+def test_without_control_groups_what_is_free_counts(machine: Path):
+    assert available() == 1000 * MIB
+
+
+def test_where_nothing_is_known_something_is_assumed(machine: Path):
+    (machine / "proc/meminfo").unlink()
+    assert available() == 4096 * MIB
+
+
+def test_a_group_of_version_2_limits(machine: Path):
+    (machine / "proc/self/cgroup").write_text("0::/\n")
+    write_group(machine / "cgroup", memory_max=512 * MIB, memory_current=200 * MIB)
+    assert available() == 312 * MIB
+    write_group(machine / "cgroup", memory_max=100 * MIB)
+    assert available() == 0
+    write_group(machine / "cgroup", memory_max="max")
+    assert available() == 1000 * MIB
+
+
+def test_cache_that_nobody_uses_is_free(machine: Path):
+    (machine / "proc/self/cgroup").write_text("0::/\n")
+    write_group(
+        machine / "cgroup",
+        memory_max=512 * MIB,
+        memory_current=500 * MIB,
+        memory_stat=f"anon 7\ninactive_file {400 * MIB}\nworkingset 3",
+    )
+    assert available() == 412 * MIB
+
+
+def test_every_group_above_the_process_counts(machine: Path):
+    (machine / "proc/self/cgroup").write_text("0::/system.slice/one.service\n")
+    inner = machine / "cgroup/system.slice/one.service"
+    write_group(inner, memory_max=900 * MIB, memory_current=0)
+    assert available() == 900 * MIB
+    write_group(inner.parent, memory_max=300 * MIB, memory_current=50 * MIB)
+    assert available() == 250 * MIB
+
+
+def test_a_group_of_version_1_limits(machine: Path):
+    (machine / "proc/self/cgroup").write_text("9:cpu:/x\n4:rdma,memory:/docker/abc\n0::/\n")
+    # In a container, its own group is the root that it sees.
+    write_group(
+        machine / "cgroup/memory",
+        memory_limit_in_bytes=700 * MIB,
+        memory_usage_in_bytes=600 * MIB,
+        memory_stat=f"inactive_file 1\ntotal_inactive_file {300 * MIB}",
+    )
+    assert available() == 400 * MIB
+
+
+def test_the_peak_is_that_of_this_process(machine: Path):
+    (machine / "proc/self/status").write_text("VmPeak:  9 kB\nVmHWM:\t   2048 kB\n")
+    assert peak_resident() == 2 * MIB
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (OutOfMemory("full"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("[CPU] Check 'ptr' failed: Failed to allocate 9 bytes of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), True),
+        (RuntimeError("CUDA out of memory"), True),
+        (RuntimeError("no arena based allocator registered"), False),
+        (ValueError("shape"), False),
+    ],
+)
+def test_failed_allocations_are_known_by_their_words(error: Exception, expected: bool):
+    assert is_shortage(error) == expected

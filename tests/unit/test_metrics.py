@@ -86,3 +86,17 @@ def test_what_cannot_be_compared_is_refused(metric):
 def test_ssim_needs_its_window():
     with pytest.raises(ValueError, match="11x11"):
         ssim(np.ones((12, 12)), np.ones((12, 12)), data_range=255, border=1)
+
+
+def test_ssim_is_of_one_plane():
+    with pytest.raises(ValueError, match="one plane"):
+        ssim(np.ones((3, 20, 20)), np.ones((3, 20, 20)), data_range=255, border=0)
+
+
+def test_pinned_ssim():
+    # Computed with OpenCV: g = getGaussianKernel(11, 1.5), every mean by
+    # filter2D(x, -1, g @ g.T)[5:-5, 5:-5], then the formula of the paper.
+    rows, columns = np.mgrid[:32, :40].astype(np.float64)
+    a = 128 + 60 * np.sin(rows / 3) + 50 * np.cos(columns / 4)
+    b = a + 12 * np.sin(rows * columns)
+    assert ssim(a, b, data_range=255, border=0) == pytest.approx(0.934790688473, abs=1e-11)

@@ -111,3 +111,38 @@ def test_names_and_paths(tmp_path: Path):
 def test_the_same_network_gives_the_same_bytes():
     net = Architecture(layers=random_layers(3, 3, width=4), residual=True)
     assert model_bytes(net, ModelMetadata(name="a")) == model_bytes(net, ModelMetadata(name="a"))
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("format", "one"),
+        ("scales", "2"),
+        ("scales", '["two"]'),
+        ("scales", "[" * 200_000),
+        ("residual", '"false"'),
+        ("residual", "tru"),
+        ("psnr", "[31]"),
+        ("psnr", '{"Set5": "high"}'),
+        ("precision", "fp8"),
+    ],
+)
+def test_malformed_metadata_is_a_model_error(key: str, text: str):
+    with pytest.raises(ModelError):
+        ModelMetadata.from_properties(FULL.to_properties() | {f"vdsr.{key}": text})
+
+
+def test_keys_of_later_programs_are_left_alone():
+    properties = FULL.to_properties() | {"vdsr.colour": "red", "other": "x"}
+    assert ModelMetadata.from_properties(properties) == FULL
+
+
+def test_an_impossible_path_is_a_model_error():
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_model("folder/a\0b.onnx")
+
+
+@pytest.mark.parametrize("more", [b"\0", b"x" * 81, b"vdsr.sha256"])
+def test_appended_bytes_are_found(more: bytes):
+    with pytest.raises(ModelError):
+        ModelFile(small_network().data + more, "longer")

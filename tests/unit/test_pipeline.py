@@ -17,7 +17,7 @@ from vdsr.imaging.resample import imresize
 from vdsr.inference.geometry import Target
 from vdsr.inference.job import plan_job
 from vdsr.inference.memory import MIB
-from vdsr.inference.pipeline import ValueRange
+from vdsr.inference.pipeline import ValueRange, _RowBuffer
 
 DTYPES = ["uint8", "uint16", "float32"]
 
@@ -246,3 +246,40 @@ def test_work_that_fits_no_memory_is_refused_before_it_begins():
             budget=64 * MIB,
             tile=None,
         )
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (20, 20, 3), (1, 1, 3)])
+def test_the_callers_array_is_left_as_it_was(small: Upscaler, shape: tuple[int, ...]):
+    image = picture(shape, "float32") * np.float32(9)
+    kept = image.copy()
+    small.upscale(image, scale=2)
+    assert np.array_equal(image, kept)
+    image.setflags(write=False)
+    small.upscale(image, scale=2)
+
+
+def test_rows_that_are_done_with_are_given_back():
+    buffer = _RowBuffer((np.full((16, 5, 1), i, np.uint8) for i in range(100)), 1600)
+    for low in range(0, 1500, 30):
+        rows = buffer.take(low, low + 70)
+        assert np.array_equal(rows[:, 0, 0], np.arange(low, low + 70) // 16)
+        assert sum(len(held) for held in buffer._held) < 70 + 16
+        base = rows.base if rows.base is not None else rows
+        assert base.nbytes < 5 * (70 + 30 + 2 * 16)
+
+
+def test_floats_too_far_apart_for_floats_are_refused(small: Upscaler):
+    image = np.array([[-3e38, 3e38]], np.float32)
+    with pytest.raises(InputError, match="too far apart"):
+        small.upscale(image, scale=2)
+
+
+def test_the_network_sees_no_hidden_colour(small: Upscaler):
+    # At its own size it sees furthest: four px of the picture to every side.
+    image = np.zeros((40, 40, 4), np.float32)
+    image[..., 1] = 1.0
+    image[12:28, 12:28] = (0.6, 0.3, 0.5, 1.0)
+    result = small.upscale(image, restore=True)
+    plain = small.upscale(np.full((40, 40, 3), image[20, 20, :3], np.float32), restore=True)
+    assert np.abs(result[12:28, 12:28, :3] - plain[20, 20]).max() < 1e-5
+    assert np.array_equal(result[..., 3], image[..., 3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,7 +79,15 @@ def test_only_rows_near_the_window_are_needed():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"scale": 2.0, "size": (4, 4)}, {"scale": 0.0}, {"scale": -1.0}]
+    "arguments",
+    [
+        {},
+        {"scale": 2.0, "size": (4, 4)},
+        {"scale": 0.0},
+        {"scale": -1.0},
+        {"scale": math.inf},
+        {"scale": math.nan},
+    ],
 )
 def test_senseless_sizes_are_refused(arguments):
     with pytest.raises(ValueError, match=r"scale or a size|above 0"):

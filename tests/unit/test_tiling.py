@@ -136,3 +136,21 @@ def test_other_errors_are_not_swallowed():
 
     with pytest.raises(RuntimeError, match="a bug"):
         run_tiled(broken, np.zeros((5, 5), np.float32), HALO)
+
+
+def test_tiles_narrower_than_the_picture_may_read_all_of_it():
+    # No room for a halo on both sides, but the picture has only 30 px to read.
+    bands = plan_tiles(1000, 30, 20, TileLimits(max_pixels=45 * 30, max_side=16))
+    assert all(len(band.columns) == 2 for band in bands)
+
+
+@pytest.mark.parametrize("most", [30_000, 100_000, 1_000_000])
+@pytest.mark.parametrize("shape", [(3000, 4000), (500, 9000), (9000, 500), (2160, 3840)])
+def test_the_cost_is_near_the_least_possible(shape: tuple[int, int], most: int):
+    height, width = shape
+    bands = plan_tiles(height, width, 20, TileLimits(max_pixels=most))
+    read = sum(b.rows.outer_length * c.outer_length for b in bands for c in b.columns)
+    # Square tiles of the largest size that is allowed, edges neglected.
+    inner = most**0.5 - 40
+    least = height * width * most / inner**2
+    assert read < 1.05 * least

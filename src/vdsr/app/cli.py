@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from vdsr.app import cli_train
 from vdsr.app.console import INTERRUPTED, TERMINATED, command, json_argument
+from vdsr.app.options import Json, Model, Overwrite, Quiet
 
 app = typer.Typer(
     name="vdsr",
@@ -24,20 +26,6 @@ data_app = typer.Typer(
     name="data", no_args_is_help=True, help="Pictures to measure on and to train with."
 )
 app.add_typer(data_app)
-
-Model = Annotated[
-    str,
-    typer.Option("--model", "-m", metavar="NAME|FILE", help="A shipped model, or a model file."),
-]
-Json = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="[FILE]",
-        help="Write the result as JSON: to FILE (.json), else to standard output.",
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
 def _version(wanted: bool) -> None:
@@ -64,7 +52,7 @@ def upscale(
     goal: Annotated[Path, typer.Argument(metavar="OUT", help="The enlarged picture.")],
     scale: Annotated[
         float | None,
-        typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. [default: 4]"),
+        typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. (default: 4)"),
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Width in px; the height follows, or --height.")
@@ -90,23 +78,23 @@ def upscale(
         typer.Option(
             "--max-memory",
             metavar="SIZE",
-            help="Working memory, as 512MiB or 2GiB. [default: half of what is free]",
+            help="Working memory, as 512MiB or 2GiB. (default: half of what is free)",
         ),
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option("--tile", help="Largest side of a tile in px. [default: by memory]"),
+        typer.Option("--tile", help="Largest side of a tile in px. (default: by memory)"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads. [default: all cores]")
+        int | None, typer.Option("--threads", help="CPU threads. (default: all cores)")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", help="png, jpeg, webp, tiff, avif or gif. [default: by suffix]"),
+        typer.Option("--format", help="png, jpeg, webp, tiff, avif or gif. (default: by suffix)"),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option("--quality", help="1..100. [default: JPEG 95, AVIF 90, WebP lossless]"),
+        typer.Option("--quality", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"),
     ] = None,
     overwrite: Overwrite = False,
     preview: Annotated[
@@ -115,7 +103,7 @@ def upscale(
             "--preview", help="Enlarge 512 px of the middle first, and say where they are."
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
     json: Json = None,
 ) -> None:
     """Enlarge a picture. Profile, EXIF, XMP, resolution and bit depth are kept."""
@@ -173,7 +161,7 @@ def import_(
         Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The model file.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name in the model file. [default: the file's]")
+        str | None, typer.Option("--name", help="Name in the model file. (default: the file's)")
     ] = None,
     version: Annotated[str, typer.Option("--version", help="Version of the weights.")] = "0",
     scales: Annotated[
@@ -186,7 +174,7 @@ def import_(
         bool | None,
         typer.Option(
             "--residual/--direct",
-            help="Whether its output is added to its input. [default: by its layers]",
+            help="Whether its output is added to its input. (default: by its layers)",
         ),
     ] = None,
     training_data: Annotated[
@@ -235,7 +223,7 @@ def evaluate(
             "--model",
             "-m",
             metavar="NAME|FILE",
-            help="A shipped model, or a model file; may be repeated. [default: vdsr]",
+            help="A shipped model, or a model file; may be repeated. (default: vdsr)",
         ),
     ] = None,
     scales: Annotated[str, typer.Option("--scales", "-s", help="Scales, 2 to 8.")] = "2,3,4",
@@ -259,7 +247,7 @@ def evaluate(
         str, typer.Option("--precision", help="auto, fp32, fp16 or int8; or several.")
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads. [default: all cores]")
+        int | None, typer.Option("--threads", min=1, help="CPU threads. (default: all cores)")
     ] = None,
     metrics: Annotated[
         str, typer.Option("--metrics", help="Besides PSNR and SSIM: consistency, speed, fid.")
@@ -267,7 +255,7 @@ def evaluate(
     fid_network: Annotated[
         Path | None,
         typer.Option(
-            "--fid-network", metavar="FILE", help="ONNX or TorchScript. [default: inception]"
+            "--fid-network", metavar="FILE", help="ONNX or TorchScript. (default: inception)"
         ),
     ] = None,
     json: Json = None,
@@ -323,6 +311,10 @@ def fetch(
     from vdsr.app.evaluate import fetch
 
     fetch(name, quiet=quiet)
+
+
+data_app.command()(command(cli_train.pack))
+app.command()(command(cli_train.train))
 
 
 @app.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,7 @@ from vdsr.errors import VdsrError
 from vdsr.inference import backends, memory
 from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
 
-# Packages behind each extra, as pyproject.toml has them.
-_EXTRAS = {
-    "models": ("onnx", "safetensors"),
-    "onnxruntime": ("onnxruntime",),
-    "train": ("torch", "lightning"),
-}
+_REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
 _INSTRUCTIONS = {
     "avx2": "AVX2",
     "avx512f": "AVX-512",
@@ -48,7 +44,7 @@ def run(json: str | None) -> None:
         "packages": {name: _version(name) for name in ("numpy", "pyvips", "pyvips-binary")},
         "libvips": _libvips(),
         "extras": {
-            extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()
+            extra: {name: _version(name) for name in names} for extra, names in _extras().items()
         },
         "backends": {name: _backend(name, model) for name in backends.BACKENDS},
         "models": list(shipped_models()),
@@ -106,6 +102,16 @@ def _backend(name: str, model: ModelFile) -> dict[str, Any]:
         }
     state = f"{number}: works ({', '.join(offered)})" if works else f"{number}: gives no numbers"
     return {"installed": number, "works": works, "precisions": list(offered), "state": state}
+
+
+def _extras() -> dict[str, list[str]]:
+    """The packages behind each extra, as the installed package declares them."""
+    extras: dict[str, list[str]] = {}
+    for requirement in requires("vdsr") or []:
+        match = _REQUIREMENT.match(requirement)
+        if match is not None and match[2] != "dev":
+            extras.setdefault(match[2], []).append(match[1])
+    return extras
 
 
 def _version(package: str) -> str | None:

@@ -56,9 +56,7 @@ def run(request: Request) -> None:
     Raises:
         VdsrError: see `vdsr.evaluation.evaluate.evaluate`.
     """
-    for goal in (request.csv, request.report):
-        if goal is not None and goal.exists() and not request.overwrite:
-            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
+    _check_goals(request)
     settings = _settings(request)
     sets = [datasets.open_dataset(data) for data in request.data]
     rows: list[Row] = []
@@ -90,6 +88,17 @@ def fetch(name: str, *, quiet: bool) -> None:
 
         place = datasets.fetch(name, progress=progress)
     typer.echo(str(place))
+
+
+def _check_goals(request: Request) -> None:
+    """Find out before the work what would stop its result from being written."""
+    for goal in (request.csv, request.report):
+        if goal is not None and goal.exists() and not request.overwrite:
+            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
+    files = [None if request.json in (None, "-") else Path(str(request.json))]
+    for goal in (request.csv, request.report, *files):
+        if goal is not None and not goal.parent.is_dir():
+            raise OutputError(f"{goal}: there is no folder {goal.parent}")
 
 
 def _settings(request: Request) -> list[Settings]:
@@ -153,6 +162,9 @@ def _named(files: list[ModelFile]) -> Iterator[tuple[ModelFile, str]]:
 
 
 def _write(request: Request, rows: list[Row], warnings: list[str]) -> None:
+    # First of all what costs nothing: it is there even if a disk is full.
+    if not request.quiet and request.json != "-":
+        typer.echo(table(rows))
     if request.json is not None:
         write_json([row.as_dict() for row in rows], request.json)
     if request.csv is not None:
@@ -163,8 +175,6 @@ def _write(request: Request, rows: list[Row], warnings: list[str]) -> None:
         names = ", ".join(dict.fromkeys(row.model for row in rows))
         sets = ", ".join(dict.fromkeys(row.dataset for row in rows))
         _write_text(request.report, page(rows, heading=f"{names} on {sets}", warnings=warnings))
-    if not request.quiet and request.json != "-":
-        typer.echo(table(rows))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,20 +1,22 @@
-"""The protocols by which PSNR and SSIM are printed in the field.
-
-Both work on studio-range BT.601 luma, shrink and enlarge it with MATLAB's bicubic,
-and shave as many px as the scale. Their figures must never stand side by side.
+"""The protocols by which PSNR and SSIM are measured.
 
 `paper` (Kim et al. 2016 and the literature before and after: MATLAB scripts): the
     luma of the original is rounded to 8 bits, as MATLAB's `rgb2ycbcr` of a uint8
     image does; everything after it is in float, and output and bicubic are rounded to
     8 bits before they are measured.
 `float` (the public implementation pytorch-vdsr, https://github.com/twtygqyy/pytorch-vdsr):
-    nothing is ever rounded.
+    nothing is ever rounded. The output is clipped to 0..255; bicubic, in its script, is not.
+`file`: see `vdsr.evaluation.file_protocol`.
+`fixed256`: see `vdsr.evaluation.opencv_protocol`.
 
-A grayscale file is its own luma.
+The first two work on studio-range BT.601 luma, shrink and enlarge it with MATLAB's
+bicubic, and shave as many px as the scale. Figures of different protocols must never
+stand side by side. A grayscale file is its own luma.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,23 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import UsageError
+from vdsr.evaluation.cases import Case, Network, Plane, Planes, Reading, Score, clipped, rounded
 from vdsr.imaging.color import RANGES, STUDIO, ColorRange
-from vdsr.imaging.degrade import crop_to_multiple, degrade
-from vdsr.imaging.metrics import psnr, ssim
+from vdsr.imaging.degrade import Any_, crop_to_multiple, enlarge, shrink
 from vdsr.inference.architecture import FloatArray
 
-PROTOCOLS = ("paper", "float")
+PROTOCOLS = ("paper", "float", "file", "fixed256")
+CROPS = ("single", "cumulative")
+_LUMA_PROTOCOLS = PROTOCOLS[:2]
 
-Plane = NDArray[np.float64]
 Restore = Callable[[FloatArray], FloatArray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """PSNR in dB and SSIM of one picture."""
-
-    psnr: float
-    ssim: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +49,71 @@ class Comparison:
     restored: Score
 
 
+def prepare(
+    image: NDArray[np.uint8],
+    scale: int,
+    protocol: str,
+    *,
+    crop: str = "single",
+    given: NDArray[np.uint8] | None = None,
+) -> Case:
+    """Make a picture ready: shrink and enlarge it as the protocol says.
+
+    Args:
+        image: the original, uint8 `[H, W]` or `[H, W, 3]` RGB.
+        scale: 2, 3, 4, ...
+        protocol: one of `PROTOCOLS`.
+        crop: see `cropped`.
+        given: the picture to be restored, already enlarged, uint8, for `fixed256` alone.
+
+    Raises:
+        UsageError: for another protocol or crop, or a given picture that has no place in it.
+        MissingExtra: for `fixed256` without OpenCV.
+        ValueError: for a picture that is too small.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol {protocol!r}: {', '.join(PROTOCOLS)}")
+    if protocol == "fixed256":
+        from vdsr.evaluation.opencv_protocol import prepare_fixed
+
+        return prepare_fixed(image, scale, given)
+    if given is not None:
+        raise UsageError(f"the protocol {protocol} makes its own low-resolution pictures")
+    if protocol == "file":
+        from vdsr.evaluation.file_protocol import prepare_file
+
+        return prepare_file(cropped(image, scale, crop, channels_last=True), scale)
+    return _prepare_luma(cropped(luma(image, protocol), scale, crop), scale, protocol)
+
+
+def cropped(
+    image: NDArray[Any_], scale: int, crop: str, *, channels_last: bool = False
+) -> NDArray[Any_]:
+    """Cut right and bottom to multiples of the scale.
+
+    Args:
+        image: `[H, W]`, or with `channels_last` also `[H, W, 3]`.
+        scale: 2, 3, 4, ...
+        crop: `single` cuts to a multiple of the scale; `cumulative` to a multiple of 2,
+            what is left to a multiple of 3, and so on up to the scale, as the script of
+            pytorch-vdsr does by evaluating all scales of the same variable in turn.
+        channels_last: whether there may be an axis of channels at the end.
+
+    Raises:
+        UsageError: for another crop.
+        ValueError: for a picture that is too small.
+    """
+    if crop not in CROPS:
+        raise UsageError(f"unknown crop {crop!r}: {', '.join(CROPS)}")
+    if channels_last and image.ndim == 3:
+        return cropped(image.transpose(2, 0, 1), scale, crop).transpose(1, 2, 0)
+    for step in range(2 if crop == "cumulative" else scale, scale + 1):
+        image = crop_to_multiple(image, step)
+    return image
+
+
 def luma(image: NDArray[np.uint8], protocol: str) -> Plane:
-    """The luma that `protocol` measures.
+    """The luma that `paper` or `float` measures.
 
     Args:
         image: uint8 `[H, W]`, or `[H, W, 3]` RGB.
@@ -68,18 +126,24 @@ def luma(image: NDArray[np.uint8], protocol: str) -> Plane:
         UsageError: for another protocol.
         ValueError: for another shape.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"unknown protocol {protocol!r}: {', '.join(PROTOCOLS)}")
+    if protocol not in _LUMA_PROTOCOLS:
+        raise UsageError(f"unknown protocol {protocol!r}: {', '.join(_LUMA_PROTOCOLS)}")
     if image.ndim == 2:
         return image.astype(np.float64)
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is [H, W] or [H, W, 3], not {list(image.shape)}")
     y = STUDIO.luma(np.ascontiguousarray(image.transpose(2, 0, 1), np.float64))
-    return _rounded(y) if protocol == "paper" else y
+    return rounded(y) if protocol == "paper" else y
 
 
 def compare(
-    image: NDArray[np.uint8], scale: int, protocol: str, restore: Restore, *, model_luma: str
+    image: NDArray[np.uint8],
+    scale: int,
+    protocol: str,
+    restore: Restore,
+    *,
+    model_luma: str,
+    crop: str = "single",
 ) -> Comparison:
     """Shrink a picture, restore it, and measure the result and bicubic against it.
 
@@ -89,19 +153,43 @@ def compare(
         protocol: `paper` or `float`.
         restore: the network, float32 `[H, W]` luma / 255 to the same.
         model_luma: range of the luma that the network takes, `studio` or `full`.
+        crop: see `cropped`.
 
     Raises:
         UsageError: for another protocol.
         ValueError: for a picture that is too small to be measured.
     """
-    original = crop_to_multiple(luma(image, protocol), scale)
-    enlarged = degrade(original, scale)
-    restored = _through(restore, enlarged, RANGES[model_luma])
-    if protocol == "paper":
-        enlarged, restored = _rounded(enlarged), _rounded(restored)
+    case = _prepare_luma(cropped(luma(image, protocol), scale, crop), scale, protocol)
+    restored = clipped(_through(restore, case.bicubic, RANGES[model_luma]))
     return Comparison(
-        bicubic=_score(np.clip(enlarged, 0.0, 255.0), original, scale),
-        restored=_score(np.clip(restored, 0.0, 255.0), original, scale),
+        bicubic=case.reading.score(case.bicubic), restored=case.reading.score(restored)
+    )
+
+
+def _prepare_luma(original: Plane, scale: int, protocol: str) -> Case:
+    low = shrink(original, scale)
+    start = time.perf_counter()
+    enlarged = enlarge(low, scale)
+    seconds = time.perf_counter() - start
+
+    def view(plane: Plane) -> Planes:
+        return rounded(plane)[None] if protocol == "paper" else plane[None]
+
+    def restore(network: Network) -> tuple[Plane, float]:
+        start = time.perf_counter()
+        result = _through(network.luma, enlarged, RANGES[network.model_luma])
+        return clipped(result), time.perf_counter() - start
+
+    return Case(
+        bicubic=enlarged,
+        bicubic_seconds=seconds,
+        restore=restore,
+        reading=Reading(
+            view=view,
+            original=original[None],
+            low=low[None],
+            border=scale,
+        ),
     )
 
 
@@ -111,15 +199,3 @@ def _through(restore: Restore, y: Plane, color: ColorRange) -> Plane:
     into = (y - STUDIO.luma_offset) * gain + color.luma_offset
     result = restore((into / 255.0).astype(np.float32)).astype(np.float64) * 255.0
     return (result - color.luma_offset) / gain + STUDIO.luma_offset
-
-
-def _rounded(plane: Plane) -> Plane:
-    """As MATLAB's uint8(): to nearest, halves up, clipped."""
-    return np.clip(np.floor(plane + 0.5), 0.0, 255.0)
-
-
-def _score(plane: Plane, original: Plane, scale: int) -> Score:
-    return Score(
-        psnr=psnr(plane, original, data_range=255.0, border=scale),
-        ssim=ssim(plane, original, data_range=255.0, border=scale),
-    )

@@ -25,6 +25,7 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 # Outputs per dense product: small enough to waste few zeros, large enough for BLAS.
 _BLOCK = 64
+_LEAST_BLOCK = 8
 
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,6 +88,11 @@ class Axis:
         return cls(length, size, size / length)
 
     @property
+    def block(self) -> int:
+        """Outputs per matrix product: fewer when shrinking, where each reads more inputs."""
+        return max(_LEAST_BLOCK, round(_BLOCK * min(self.scale, 1.0)))
+
+    @property
     def support(self) -> float:
         """Width of the kernel in input samples: 4, or 4 / scale when shrinking."""
         return 4.0 / min(self.scale, 1.0)
@@ -128,7 +134,7 @@ def _taps(axis: Axis, start: int, stop: int) -> tuple[NDArray[np.intp], NDArray[
     return np.where(folded < axis.length_in, folded, period - 1 - folded), weight
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _block(axis: Axis, start: int, stop: int, dtype: str) -> tuple[int, NDArray[np.float64]]:
     first, dense = axis.matrix(start, stop)
     dense = np.ascontiguousarray(dense, dtype=dtype)
@@ -136,9 +142,10 @@ def _block(axis: Axis, start: int, stop: int, dtype: str) -> tuple[int, NDArray[
     return first, dense
 
 
-def _blocks(start: int, stop: int) -> list[tuple[int, int]]:
+def _blocks(axis: Axis, start: int, stop: int) -> list[tuple[int, int]]:
     """Cut `start..stop` at multiples of the block size, wherever it begins."""
-    cuts = [start, *range((start // _BLOCK + 1) * _BLOCK, stop, _BLOCK), stop]
+    size = axis.block
+    cuts = [start, *range((start // size + 1) * size, stop, size), stop]
     return list(pairwise(cuts))
 
 
@@ -211,13 +218,13 @@ class Bicubic:
         lead: tuple[int, ...] = planes.shape[:-2]
 
         tall = np.empty((*lead, r1 - r0, right - left), dtype)
-        for a, b in _blocks(r0, r1):
+        for a, b in _blocks(self.rows, r0, r1):
             first, weight = _block(self.rows, a, b, dtype.str)
             top = first - first_row
             source = planes[..., top : top + weight.shape[1], left:right]
             np.matmul(weight, source, out=tall[..., a - r0 : b - r0, :])
         out = np.empty((*lead, r1 - r0, c1 - c0), dtype)
-        for a, b in _blocks(c0, c1):
+        for a, b in _blocks(self.columns, c0, c1):
             first, weight = _block(self.columns, a, b, dtype.str)
             source = tall[..., first - left : first - left + weight.shape[1]]
             np.matmul(source, weight.T, out=out[..., a - c0 : b - c0])

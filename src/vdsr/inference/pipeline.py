@@ -69,7 +69,7 @@ class ValueRange:
                 raise InputError(f"{bad} or more samples are NaN or infinite: replace them first")
             colours = strip[..., :-1] if alpha else strip
             low, high = min(low, float(colours.min())), max(high, float(colours.max()))
-        if high - low > np.finfo(np.float32).max:
+        if high - low > float(np.finfo(np.float32).max):
             raise InputError(f"samples from {low:g} to {high:g} are too far apart: scale them")
         return cls(low, high)
 
@@ -189,11 +189,11 @@ class Pass:
 
         A gray picture gives what the same picture saved as RGB gives.
         """
-        offset = np.float32(self.color.luma_offset / 255.0)
-        if len(colours) == 1:
-            return colours[0] * np.float32(self.color.luma_span / 255.0) + offset
         row = self.color.matrix[0].astype(np.float32)
-        luma: FloatArray = np.tensordot(row, colours, 1) + offset
+        if len(colours) == 1:
+            row = row.sum(keepdims=True)
+        luma: FloatArray = np.tensordot(row, colours, 1)
+        luma += np.float32(self.color.luma_offset / 255.0)
         return luma
 
 

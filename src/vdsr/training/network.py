@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -45,11 +46,16 @@ class Chain(nn.Module):
             nn.Conv2d(a, b, k, padding=k // 2, bias=bias)
             for a, b, k in zip(ends[:-1], ends[1:], kernels, strict=True)
         )
-        for layer in self.layers:
+        for layer in self.convolutions:
             # Standard deviation sqrt(2 / (k k Cout)): He's, over the outputs of a layer.
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            if bias:
+            if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The layers, in order."""
+        return cast("list[nn.Conv2d]", list(self.layers))
 
     def forward(self, y: Tensor) -> Tensor:
         """Restore luma.
@@ -60,10 +66,11 @@ class Chain(nn.Module):
         Returns:
             Same shape; not clipped.
         """
+        *inner, last = self.layers
         h = y
-        for layer in self.layers[:-1]:
+        for layer in inner:
             h = torch.relu(layer(h))
-        out: Tensor = self.layers[-1](h)
+        out: Tensor = last(h)
         return y + out if self.residual else out
 
     def architecture(self) -> Architecture:
@@ -74,7 +81,7 @@ class Chain(nn.Module):
                     weight=_array(layer.weight),
                     bias=None if layer.bias is None else _array(layer.bias),
                 )
-                for layer in self.layers
+                for layer in self.convolutions
             ),
             residual=self.residual,
         )
@@ -89,9 +96,9 @@ class Chain(nn.Module):
         if architecture.residual != own.residual or _shapes(own) != _shapes(architecture):
             raise ValueError("these layers are not those of this network")
         with torch.no_grad():
-            for layer, source in zip(self.layers, architecture, strict=True):
+            for layer, source in zip(self.convolutions, architecture, strict=True):
                 layer.weight.copy_(torch.from_numpy(source.weight))
-                if source.bias is not None:
+                if source.bias is not None and layer.bias is not None:
                     layer.bias.copy_(torch.from_numpy(source.bias))
 
 
@@ -102,15 +109,18 @@ class VDSR(Chain):
         depth: number of convolutions, at least 2. The receptive field is 2 x depth + 1 px.
         width: channels between the layers.
         bias: whether the layers have biases; they start at 0.
+        residual: False for `layers(y)`, which the paper compares with.
 
     Raises:
         ValueError: for a depth below 2 or a width below 1.
     """
 
-    def __init__(self, *, depth: int = 20, width: int = 64, bias: bool = True) -> None:
+    def __init__(
+        self, *, depth: int = 20, width: int = 64, bias: bool = True, residual: bool = True
+    ) -> None:
         if depth < 2 or width < 1:
             raise ValueError(f"a VDSR has depth >= 2 and width >= 1, not {depth} and {width}")
-        super().__init__([KERNEL] * depth, [width] * (depth - 1), bias=bias, residual=True)
+        super().__init__([KERNEL] * depth, [width] * (depth - 1), bias=bias, residual=residual)
 
 
 class SRCNN(Chain):

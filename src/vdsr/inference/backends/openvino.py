@@ -54,7 +54,7 @@ class OpenVinoBackend:
             self._compiled = openvino.Core().compile_model(self._model.graph, "CPU", self._config)
         except RuntimeError as error:
             if memory.is_shortage(error):
-                raise
+                raise OutOfMemory("OpenVINO ran out of memory") from error
             source = self._model.source
             raise BackendError(f"{source}: OpenVINO refuses the model: {error}") from error
         self._request = self._compiled.create_infer_request()

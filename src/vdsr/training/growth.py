@@ -1,0 +1,56 @@
+"""Deeper networks from shallower ones, that compute the same at first.
+
+References:
+    T. Chen, I. Goodfellow, J. Shlens, "Net2Net: Accelerating Learning via Knowledge
+    Transfer", ICLR 2016, https://arxiv.org/abs/1511.05641: after a ReLU, a convolution
+    whose kernel is the identity (a Dirac) changes nothing, nor does the ReLU after it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vdsr.errors import UsageError
+from vdsr.inference.architecture import Architecture, Layer
+
+
+def deepen(architecture: Architecture, depth: int) -> Architecture:
+    """Insert identity layers, spread evenly between the inner ones.
+
+    Args:
+        architecture: a chain with one width, at least one layer of width to width away
+            from its ends, 3x3 kernels.
+        depth: layers wanted, at least as many as there are.
+
+    Returns:
+        A chain of `depth` layers that gives exactly what `architecture` gives.
+
+    Raises:
+        UsageError: if it has more layers already, or layers of different widths.
+    """
+    layers = list(architecture.layers)
+    missing = depth - len(layers)
+    if missing < 0:
+        raise UsageError(f"a network of {len(layers)} layers cannot grow to {depth}")
+    inner = len(layers) - 1
+    if inner < 1 or len({layer.out_channels for layer in layers[:-1]}) > 1:
+        raise UsageError("only a chain of layers of one width can grow")
+    # Gap i lies after layer i; the last layer has no ReLU after it, and so no gap.
+    gaps = np.floor((np.arange(missing) + 0.5) * inner / max(missing, 1)).astype(int)
+    grown: list[Layer] = []
+    for i, layer in enumerate(layers):
+        grown.append(layer)
+        grown += [identity(layer)] * int((gaps == i).sum())
+    return Architecture(layers=tuple(grown), residual=architecture.residual)
+
+
+def identity(like: Layer) -> Layer:
+    """A 3x3 layer that gives what it takes.
+
+    Args:
+        like: the layer before it, whose outputs it takes; it has a bias if that one has.
+    """
+    width = like.out_channels
+    weight = np.zeros((width, width, 3, 3), np.float32)
+    weight[np.arange(width), np.arange(width), 1, 1] = 1.0
+    return Layer(weight=weight, bias=None if like.bias is None else np.zeros(width, np.float32))

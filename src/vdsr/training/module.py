@@ -1,0 +1,189 @@
+"""A stage of a run as Lightning sees it: batch, loss, limits, rate, running mean."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vdsr.training.checkpoint import Checkpoint
+from vdsr.training.losses import loss
+from vdsr.training.network import SRCNN, VDSR, Chain
+from vdsr.training.optimizers import Muon
+from vdsr.training.patches import Patches
+from vdsr.training.recipe import NetworkSettings, Phase, Recipe
+from vdsr.training.schedule import phase, rate
+
+# A step that seems to take longer was a process that was stopped, or a laptop asleep.
+_LONGEST_STEP = 60.0
+
+
+def build_network(settings: NetworkSettings, depth: int) -> Chain:
+    """The network of a recipe at one depth, with random weights."""
+    if settings.kind == "srcnn":
+        a, b, c = settings.kernels
+        return SRCNN(kernels=(a, b, c))
+    network = VDSR(
+        depth=depth, width=settings.width, bias=settings.bias, residual=settings.residual
+    )
+    if settings.quiet and settings.residual:
+        nn.init.zeros_(network.convolutions[-1].weight)
+    return network
+
+
+class Numbers:
+    """What Lightning iterates over; the batches are made on the device that trains."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
+
+
+class StageModule(pl.LightningModule):
+    """One stage of a run.
+
+    Args:
+        recipe: the whole recipe.
+        network: the network at its depth.
+        patches: where batches come from.
+        state: where the run stands; its weights are those of `network` already.
+        restore: what runs the network: itself, or a `Parallel` of it.
+        after_step: called after every step.
+
+    Attributes:
+        stage: the settings of the stage.
+        step: steps done in this stage.
+        total: steps done in all.
+        seconds: time spent training in this stage.
+        seconds_before: time spent training in the stages before.
+        mean: running mean of the weights; the weights themselves if the recipe has none.
+        loss_sum: sum of the losses since somebody set it to 0.
+        bicubic_sum: the same of doing nothing.
+        counted: how many.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Chain,
+        patches: Patches,
+        state: Checkpoint,
+        *,
+        restore: Callable[[Tensor], Tensor],
+        after_step: Callable[[StageModule], None],
+    ) -> None:
+        super().__init__()
+        self.recipe, self.stage = recipe, recipe.stages[state.stage]
+        self.network, self.patches = network, patches
+        self.step, self.total, self.seconds = state.step, state.total, state.seconds
+        self.seconds_before = state.total_seconds - state.seconds
+        self.mean = {name: value.clone() for name, value in state.mean.items()}
+        self.loss_sum, self.bicubic_sum, self.counted = torch.zeros(()), torch.zeros(()), 0
+        self._optimizer_state = state.optimizer
+        self._restore, self._after_step = restore, after_step
+        self._clock = time.monotonic()
+        self._done = self.share_done()
+
+    def share_done(self) -> float:
+        """Share of the stage that is done, 0..1, by steps or by time."""
+        if self.stage.steps:
+            return min(self.step / self.stage.steps, 1.0)
+        return min(self.seconds / (60.0 * self.stage.minutes), 1.0)
+
+    @property
+    def phase(self) -> Phase:
+        """The loss that holds in this step."""
+        return phase(self.recipe.phases, self._done)
+
+    def train_dataloader(self) -> Numbers:
+        """An endless row of numbers."""
+        return Numbers()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of the recipe."""
+        settings, start = self.recipe.optimizer, self.stage.rate
+        weights = list(self.network.parameters())
+        if settings.kind == "sgd":
+            return torch.optim.SGD(
+                weights, lr=start, momentum=settings.momentum, weight_decay=settings.decay
+            )
+        betas = (settings.betas[0], settings.betas[1])
+        if settings.kind == "adamw":
+            return torch.optim.AdamW(weights, lr=start, betas=betas, weight_decay=settings.decay)
+        kernels = [layer.weight for layer in self.network.convolutions[1:-1]]
+        inner = {id(kernel) for kernel in kernels}
+        return Muon(
+            kernels,
+            [weight for weight in weights if id(weight) not in inner],
+            rate=start,
+            other_rate=start * settings.other_rate,
+            momentum=settings.momentum,
+            betas=betas,
+            decay=settings.decay,
+        )
+
+    def on_train_start(self) -> None:
+        """Go on with the optimiser as it was."""
+        if self._optimizer_state:
+            self.trainer.optimizers[0].load_state_dict(self._optimizer_state)
+        self._clock = time.monotonic()
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
+        """Set the rate."""
+        self._done = self.share_done()
+        if self.trainer.world_size > 1:
+            # All processes must agree, and their clocks do not.
+            self._done = self.trainer.strategy.broadcast(self._done)
+        now = rate(self.stage, self._done)
+        for i, group in enumerate(self.trainer.optimizers[0].param_groups):
+            group["lr"] = now * (self.recipe.optimizer.other_rate if i else 1.0)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """The loss of the batch of this step."""
+        patches = self.patches(self.total, self.global_rank)
+        settings = (self.phase.loss, self.phase.reduction)
+        value = loss(self._restore(patches.degraded), patches.original, *settings)
+        with torch.no_grad():
+            self.loss_sum = self.loss_sum.to(value.device) + value.detach()
+            nothing = loss(patches.degraded, patches.original, *settings)
+            self.bicubic_sum = self.bicubic_sum.to(value.device) + nothing
+        self.counted += 1
+        return value
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the gradient as the phase says."""
+        weights = list(self.network.parameters())
+        if self.phase.clip_theta:
+            now = max(optimizer.param_groups[0]["lr"], 1e-30)
+            nn.utils.clip_grad_value_(weights, self.phase.clip_theta / now)
+        if self.phase.clip_norm:
+            nn.utils.clip_grad_norm_(weights, self.phase.clip_norm)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ANN401
+        """Take the step into the running mean, and see whether it was the last one."""
+        self.step += 1
+        self.total += 1
+        now = time.monotonic()
+        self.seconds += min(now - self._clock, _LONGEST_STEP)
+        self._clock = now
+        # In the beginning the mean follows fast, so that the first weights are forgotten.
+        factor = min(self.recipe.ema, (1.0 + self.step) / (10.0 + self.step))
+        for name, weight in self.network.named_parameters():
+            mean = self.mean[name] = self.mean[name].to(weight.device)
+            mean.lerp_(weight.detach(), 1.0 - factor if self.recipe.ema else 1.0)
+        self._after_step(self)
+        finished = self.share_done() >= 1.0
+        if self.trainer.world_size > 1:
+            finished = self.trainer.strategy.broadcast(finished)
+        if finished:
+            self.trainer.should_stop = True

@@ -1,0 +1,177 @@
+"""Packs: many luma pictures in one file, which is all the data that training needs.
+
+A pack is a plain zip archive, stored without further compression, of one `pack.json`
+and gray 8-bit PNG files, so that any tool can look into it. `pack.json` holds the
+names and sizes of the pictures, their licence and a digest of their samples.
+Reading one needs numpy and Pillow, nothing else of this program's dependencies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdsr.errors import InputError, MissingExtra, OutputError
+
+FORMAT = 1
+INDEX = "pack.json"
+
+Luma = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Pictures to train on.
+
+    Attributes:
+        pictures: uint8 `[H, W]` each, studio-range luma (BT.601).
+        names: where each picture came from, as many as there are pictures.
+        data: the names of the data sets, for the card of what is trained on them.
+        licence: their terms, likewise.
+        digest: SHA-256 of all names, sizes and samples, 64 hexadecimal digits.
+    """
+
+    pictures: tuple[Luma, ...]
+    names: tuple[str, ...]
+    data: str
+    licence: str
+    digest: str
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of all pictures."""
+        return sum(picture.size for picture in self.pictures)
+
+
+def make_pack(pictures: Sequence[Luma], names: Sequence[str], *, data: str, licence: str) -> Pack:
+    """A pack in memory.
+
+    Args:
+        pictures: uint8 `[H, W]`, studio-range luma.
+        names: one for each.
+        data: names of the data sets.
+        licence: their terms.
+
+    Raises:
+        InputError: if there are no pictures.
+    """
+    if not pictures:
+        raise InputError("a pack needs at least one picture")
+    digest = hashlib.sha256()
+    for picture, name in zip(pictures, names, strict=True):
+        digest.update(f"{name}\n{picture.shape[0]} {picture.shape[1]}\n".encode())
+        digest.update(np.ascontiguousarray(picture).data)
+    return Pack(
+        pictures=tuple(pictures),
+        names=tuple(names),
+        data=data,
+        licence=licence,
+        digest=digest.hexdigest(),
+    )
+
+
+def join_packs(packs: Sequence[Pack]) -> Pack:
+    """Several packs as one, in the order given.
+
+    Raises:
+        InputError: if there are none.
+    """
+    if len(packs) == 1:
+        return packs[0]
+    return make_pack(
+        [picture for pack in packs for picture in pack.pictures],
+        [name for pack in packs for name in pack.names],
+        data=" + ".join(pack.data for pack in packs),
+        licence="; ".join(dict.fromkeys(f"{pack.data}: {pack.licence}" for pack in packs)),
+    )
+
+
+def write_pack(pack: Pack, path: Path) -> None:
+    """Write a pack; a file that is there is replaced at the end, whole, or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written.
+        MissingExtra: if Pillow is not installed.
+    """
+    pillow = _pillow()
+    members = [f"{i:06}.png" for i in range(len(pack.pictures))]
+    index = {
+        "format": FORMAT,
+        "luma": "studio",
+        "data": pack.data,
+        "licence": pack.licence,
+        "digest": pack.digest,
+        "pictures": [
+            {"file": member, "name": name, "height": picture.shape[0], "width": picture.shape[1]}
+            for member, name, picture in zip(members, pack.names, pack.pictures, strict=True)
+        ],
+    }
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        try:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(_entry(INDEX), json.dumps(index, indent=1, ensure_ascii=False))
+                for member, picture in zip(members, pack.pictures, strict=True):
+                    buffer = io.BytesIO()
+                    pillow.fromarray(picture).save(buffer, "PNG", optimize=True)
+                    archive.writestr(_entry(member), buffer.getvalue())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: the pack cannot be written: {error.strerror}") from error
+
+
+def read_pack(path: Path) -> Pack:
+    """Read a pack and check it against its digest.
+
+    Raises:
+        InputError: if it cannot be read, is no pack, or is damaged.
+        MissingExtra: if Pillow is not installed.
+    """
+    _pillow()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = json.loads(archive.read(INDEX))
+            if index["format"] > FORMAT:
+                raise InputError(f"{path}: a pack of a later version of vdsr: upgrade vdsr")
+            pictures = [_picture(archive, entry) for entry in index["pictures"]]
+        names = [str(entry["name"]) for entry in index["pictures"]]
+        pack = make_pack(pictures, names, data=str(index["data"]), licence=str(index["licence"]))
+        if pack.digest != index["digest"]:
+            raise InputError(f"{path}: the pack is damaged: its digest does not fit")
+    except OSError as error:
+        raise InputError(f"{path}: the pack cannot be read: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: it is no intact pack (vdsr data pack makes one)") from error
+    return pack
+
+
+def _picture(archive: zipfile.ZipFile, entry: dict[str, Any]) -> Luma:
+    with _pillow().open(io.BytesIO(archive.read(entry["file"])), formats=["PNG"]) as image:
+        if image.mode != "L" or image.size != (entry["width"], entry["height"]):
+            raise ValueError("not the picture that the index names")
+        return np.array(image, np.uint8)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    # A fixed date, so that the same pictures give the same bytes.
+    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+
+
+def _pillow() -> Any:  # noqa: ANN401 - the module PIL.Image
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtra("pillow", "train") from error
+    return Image

@@ -1,0 +1,85 @@
+"""A batch in parts, one per processor core, each with one thread of arithmetic.
+
+Convolutions of a few dozen pixels are too small to be shared by several threads: each
+would wait for the slowest at every layer. Here threads meet once a step. The parts are
+always the same and are added in the same order, so that results do not depend on
+which is ready first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Parallel:
+    """A network whose batches are worked on in parts.
+
+    Args:
+        network: from `[N, 1, H, W]` to the same.
+        workers: how many parts, and threads. Each uses as many threads of torch as
+            `torch.set_num_threads` allows, which should be 1.
+    """
+
+    def __init__(self, network: nn.Module, workers: int) -> None:
+        self._network, self._workers = network, workers
+        self._pool = ThreadPoolExecutor(workers)
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """Run the network; gradients come back to its parameters, not to `y`.
+
+        Args:
+            y: float `[N, 1, H, W]`.
+
+        Returns:
+            The same shape.
+        """
+        weights = list(self._network.parameters())
+        return cast("Tensor", _apply(self._network, self._pool, self._workers, y, *weights))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+class _Parts(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        network: nn.Module,
+        pool: ThreadPoolExecutor,
+        workers: int,
+        y: Tensor,
+        *weights: Tensor,
+    ) -> Tensor:
+        def run(part: Tensor) -> Tensor:
+            with torch.enable_grad():
+                out: Tensor = network(part)
+                return out
+
+        ctx.outs = list(pool.map(run, y.tensor_split(workers)))
+        ctx.pool, ctx.weights = pool, weights
+        return torch.cat([out.detach() for out in ctx.outs])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # noqa: ANN401
+        parts = torch.split(gradients[0], [len(out) for out in ctx.outs])
+
+        def run(out: Tensor, gradient: Tensor) -> Sequence[Tensor]:
+            found: Sequence[Tensor] = torch.autograd.grad(out, ctx.weights, gradient)
+            return found
+
+        first, *others = ctx.pool.map(run, ctx.outs, parts)
+        total = list(first)
+        for other in others:
+            for sum_, gradient in zip(total, other, strict=True):
+                sum_.add_(gradient)
+        ctx.outs = None
+        return None, None, None, None, *total
+
+
+_apply: Callable[..., object] = _Parts.apply

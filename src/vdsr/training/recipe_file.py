@@ -1,0 +1,104 @@
+"""Recipes as TOML files.
+
+`vdsr train NAME` takes a recipe of this package, `vdsr train FILE.toml` any other. Every
+key is a field of one of the classes in `vdsr.training.recipe`; unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+import types
+import typing
+from dataclasses import fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vdsr.errors import UsageError
+from vdsr.training.recipe import Recipe
+
+Settings = TypeVar("Settings")
+
+_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes of this package."""
+    folder = resources.files("vdsr.training") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: one of `recipe_names`, or the path of a TOML file.
+
+    Raises:
+        UsageError: if there is none, or it is malformed or out of range.
+    """
+    if name in recipe_names():
+        text = (resources.files("vdsr.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+    elif name.endswith(".toml"):
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{name}: the recipe cannot be read: {error}") from error
+    else:
+        known = ", ".join(recipe_names())
+        raise UsageError(f"no recipe {name!r}: {known}, or a file that ends in .toml")
+    try:
+        return parse_recipe(text)
+    except UsageError as error:
+        raise UsageError(f"recipe {name}: {error}") from error
+
+
+def parse_recipe(text: str) -> Recipe:
+    """A recipe from the text of a TOML file.
+
+    Raises:
+        UsageError: if it is malformed or out of range.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"it is no TOML: {error}") from error
+    return _build(Recipe, values, "")
+
+
+def _build(kind: type[Settings], values: Any, where: str) -> Settings:  # noqa: ANN401
+    """Make a dataclass of a table, checking names and types."""
+    if not isinstance(values, dict):
+        raise UsageError(f"{where.rstrip('.')} is a table")
+    hints = typing.get_type_hints(kind)
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"unknown key {where}{key}: known are {', '.join(known)}")
+    for name, entry in known.items():
+        needed = entry.default is entry.default_factory  # both are MISSING
+        if needed and name not in values:
+            raise UsageError(f"{where}{name} is missing")
+    return kind(**{key: _value(hints[key], value, where + key) for key, value in values.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    """Check one value against the type of its field."""
+    if is_dataclass(kind):
+        return _build(kind, value, where + ".")  # type: ignore[arg-type]
+    if isinstance(kind, types.GenericAlias):
+        if not isinstance(value, list):
+            raise UsageError(f"{where} is a list")
+        return tuple(_value(typing.get_args(kind)[0], item, where) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} = {value} is no finite number")
+    if type(value) is not kind:
+        raise UsageError(f"{where} = {value!r} is no {_NAMES[kind]}")
+    return value

@@ -1,0 +1,282 @@
+"""A training run: stages, checkpoints, and going on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vdsr.errors import OutputError, UsageError
+from vdsr.inference.architecture import Architecture
+from vdsr.training import lightning
+from vdsr.training.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
+from vdsr.training.growth import deepen
+from vdsr.training.module import StageModule, build_network
+from vdsr.training.monitor import Monitor
+from vdsr.training.network import Chain
+from vdsr.training.packfile import Pack
+from vdsr.training.parallel import Parallel
+from vdsr.training.patches import Patches
+from vdsr.training.recipe import Recipe
+from vdsr.training.run import Options, Outcome, Start
+from vdsr.training.validation import Validation, hold_out
+
+
+def train(
+    recipe: Recipe,
+    pack: Pack,
+    folder: Path,
+    *,
+    start: Start | None = None,
+    resume: bool = False,
+    options: Options | None = None,
+) -> Outcome:
+    """Train, or go on training.
+
+    Interrupted by SIGINT or SIGTERM it saves a checkpoint after the step at hand and
+    returns; killed, it can go on from the last checkpoint. On a CPU, and as long as its
+    stages count steps and not minutes, a run that was interrupted ends with the same
+    weights, bit for bit, as one that was not.
+
+    Args:
+        recipe: what to do.
+        pack: on what.
+        folder: where checkpoint and logs go.
+        start: layers to start from, instead of random ones.
+        resume: go on from the checkpoint in `folder`, if there is one.
+        options: devices and the like.
+
+    Raises:
+        UsageError: if `start` does not fit the recipe, or the checkpoint is of another
+            recipe or pack, or is there and `resume` is not asked for.
+        InputError: if no picture is as large as a patch.
+        CheckpointError: if the checkpoint cannot be read.
+        OutputError: if a checkpoint or log cannot be written.
+        VdsrError: if the loss is no number or diverges; the last good checkpoint is kept.
+    """
+    return _Run(recipe, pack, folder, options or Options()).go(start, resume)
+
+
+class _Run:
+    """One call of `train`."""
+
+    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, options: Options) -> None:
+        self._recipe, self._pack, self._folder, self._options = recipe, pack, folder, options
+        self._path = folder / NAME
+        self._device = lightning.device()
+        self._stopped = False
+        self._saved = time.monotonic()
+
+    def go(self, start: Start | None, resume: bool) -> Outcome:
+        """See `train`."""
+        self._state = self._first(start, resume)
+        with _one_thread():
+            patches, self._monitor = self._data()
+            while self._state.stage < len(self._recipe.stages) and not self._stopped:
+                self._state = self._run_stage(patches)
+        state = self._state
+        return Outcome(
+            architecture=self._network(state.stage, state.mean).architecture(),
+            finished=state.stage == len(self._recipe.stages),
+            leads=lightning.leads(),
+            steps=state.total,
+            seconds=state.total_seconds,
+            device=lightning.device_name(self._options.devices),
+            origin=state.origin,
+            bicubic=self._monitor.bicubic,
+            scores=self._monitor.scores,
+        )
+
+    def _data(self) -> tuple[Patches, Monitor]:
+        data = self._recipe.data
+        train, kept_out = hold_out(data.validation, self._pack.pictures)
+        patches = Patches(
+            train,
+            scales=data.scales,
+            patch=data.patch,
+            batch=data.batch,
+            flips=data.flips,
+            rotations=data.rotations,
+            rescales=data.rescales,
+            focus=data.focus,
+            seed=self._recipe.seed,
+            device=self._device,
+        )
+        if patches.left_out:
+            self._options.say(
+                f"{patches.left_out} of {len(train)} pictures are smaller than a patch of"
+                f" {data.patch} px, and are left out"
+            )
+        validation = Validation(kept_out, data.scales, self._device)
+        return patches, Monitor(validation, self._folder, self._state.scores, self._options.say)
+
+    def _first(self, start: Start | None, resume: bool) -> Checkpoint:
+        """Where to begin."""
+        if self._path.exists():
+            # The others begin where the first process has left its checkpoint.
+            if not resume and lightning.leads():
+                raise UsageError(
+                    f"{self._folder}: a run is there already: --resume goes on with it"
+                )
+            state = load_checkpoint(self._path)
+            if state.recipe != self._recipe.digest:
+                raise UsageError(f"{self._path}: it was made by another recipe")
+            if state.pack != self._pack.digest:
+                raise UsageError(f"{self._path}: it was trained on other data")
+            return state
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self._folder}: it cannot be made: {error.strerror}") from error
+        torch.manual_seed(self._recipe.seed)
+        network = build_network(self._recipe.network, self._recipe.stages[0].depth)
+        if start is not None:
+            self._take_over(network, start.architecture)
+        state = Checkpoint(
+            recipe=self._recipe.digest,
+            pack=self._pack.digest,
+            origin="" if start is None else start.origin,
+            weights=_weights(network),
+            mean=_weights(network),
+        )
+        if lightning.leads():
+            # Now is the time to find out that the disk is full.
+            save_checkpoint(state, self._path)
+        return state
+
+    def _take_over(self, network: Chain, start: Architecture) -> None:
+        depth = len(network.layers)
+        try:
+            network.load_architecture(deepen(start, depth) if start.depth < depth else start)
+        except ValueError as error:
+            raise UsageError(
+                f"the network to start from ({start.depth} layers of width {start.width}) does"
+                f" not fit the recipe {self._recipe.name}"
+            ) from error
+
+    def _network(self, stage: int, weights: dict[str, Tensor]) -> Chain:
+        stages = self._recipe.stages
+        network = build_network(self._recipe.network, stages[min(stage, len(stages) - 1)].depth)
+        network.load_state_dict(weights)
+        return network
+
+    def _run_stage(self, patches: Patches) -> Checkpoint:
+        """Do the stage at hand, or as much of it as there is time for."""
+        network = self._network(self._state.stage, self._state.weights).to(self._device)
+        if self._device.type == "cuda":
+            for layer in network.convolutions:
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        with self._restorer(network) as restore:
+            module = StageModule(
+                self._recipe,
+                network,
+                patches,
+                self._state,
+                restore=restore,
+                after_step=self._after_step,
+            )
+            self._before = module.share_done()
+            self._monitor.begin(module)
+            self._saved = time.monotonic()
+            try:
+                with lightning.quiet():
+                    trainer = lightning.make_trainer(
+                        self._folder / "logs",
+                        precision=self._recipe.precision,
+                        devices=self._options.devices,
+                        progress=self._options.progress,
+                        stop=self._stop,
+                    )
+                    trainer.fit(module)
+            except OSError as error:
+                raise OutputError(f"{self._folder}: {error.strerror or error}") from error
+        state = self._here(module)
+        if module.share_done() >= 1.0:
+            state = self._next(state)
+        if lightning.leads():
+            save_checkpoint(state, self._path)
+        return state
+
+    @contextmanager
+    def _restorer(self, network: Chain) -> Iterator[Callable[[Tensor], Tensor]]:
+        """What runs the network: on a CPU, several threads side by side."""
+        threads = self._options.threads or os.cpu_count() or 1
+        threads = min(threads, self._recipe.data.batch)
+        if self._device.type != "cpu" or self._recipe.precision != "32" or threads == 1:
+            yield network
+            return
+        parallel = Parallel(network, threads)
+        try:
+            yield parallel
+        finally:
+            parallel.close()
+
+    def _stop(self) -> None:
+        self._stopped = True
+
+    def _after_step(self, module: StageModule) -> None:
+        self._monitor.after_step(module, self._before)
+        self._before = module.share_done()
+        stopped = self._stopped
+        if module.trainer.world_size > 1:
+            stopped = module.trainer.strategy.reduce_boolean_decision(stopped, all=False)
+        if stopped:
+            module.trainer.should_stop = True
+        if time.monotonic() - self._saved >= self._options.save_seconds:
+            self._monitor.look(module)
+            if lightning.leads():
+                save_checkpoint(self._here(module), self._path)
+            self._saved = time.monotonic()
+
+    def _here(self, module: StageModule) -> Checkpoint:
+        """The run as it stands, in the middle of a stage, with weights that are all numbers."""
+        self._monitor.look(module)
+        return replace(
+            self._state,
+            step=module.step,
+            total=module.total,
+            seconds=module.seconds,
+            total_seconds=module.seconds_before + module.seconds,
+            weights=_weights(module.network),
+            mean={name: value.detach().cpu().clone() for name, value in module.mean.items()},
+            optimizer=module.trainer.optimizers[0].state_dict(),
+            scores=self._monitor.scores,
+        )
+
+    def _next(self, state: Checkpoint) -> Checkpoint:
+        """The beginning of the next stage: the running mean, grown if need be."""
+        network, after = self._network(state.stage, state.mean), state.stage + 1
+        if after < len(self._recipe.stages):
+            grown = build_network(self._recipe.network, self._recipe.stages[after].depth)
+            self._take_over(grown, network.architecture())
+            network = grown
+        return replace(
+            state,
+            stage=after,
+            step=0,
+            seconds=0.0,
+            weights=_weights(network),
+            mean=_weights(network),
+            optimizer={},
+        )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread of torch for each thread of ours; see `vdsr.training.parallel`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _weights(network: Chain) -> dict[str, Tensor]:
+    return {name: p.detach().cpu().clone() for name, p in network.named_parameters()}
