@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
 from vdsr.app.training import run_pack, run_train
@@ -226,25 +225,31 @@ def test_what_is_wrong_is_said_before_anything_is_done(photos, tmp_path):
     assert not (tmp_path / "m.training").exists()
 
 
-def test_a_stopped_command_says_how_to_go_on(photos, tmp_path, capsys, monkeypatch):
-    from vdsr.training.monitor import Monitor
+# Sends itself SIGTERM in the middle, as a person's `kill` would.
+STOPPED = """
+import os, signal, sys
+from vdsr.app import cli
+from vdsr.training.monitor import Monitor
+after_step = Monitor.after_step
+def interrupt(self, module, before):
+    after_step(self, module, before)
+    if module.total == 20:
+        os.kill(os.getpid(), signal.SIGTERM)
+Monitor.after_step = interrupt
+sys.argv = ["vdsr", "train", *sys.argv[1:]]
+cli.main()
+"""
 
-    after_step = Monitor.after_step
 
-    def interrupt(self, module, before):
-        import os
-        import signal
-
-        after_step(self, module, before)
-        if module.total == 20:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Monitor, "after_step", interrupt)
+def test_a_stopped_command_says_how_to_go_on(photos, tmp_path):
     recipe, model = str(tmp_path / "tiny.toml"), tmp_path / "m.onnx"
-    with pytest.raises(typer.Exit) as ended:
-        run_train(recipe, [photos], model, **options())
-    assert ended.value.exit_code == 130
-    assert "after 20 steps" in (said := capsys.readouterr().err) or "after 21 steps" in said
+    arguments = [recipe, "--data", str(photos), "--output", str(model)]
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "after 20 steps" in done.stderr or "after 21 steps" in done.stderr
+    assert "--resume goes on" in done.stderr
     assert not model.exists()
     run_train(recipe, [photos], model, **options(resume=True))
     assert load_model(model).metadata.recipe.count("100 steps") == 1
