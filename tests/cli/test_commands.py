@@ -254,6 +254,40 @@ def test_help_loads_nothing_heavy():
     assert "upscale" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("torch", ["train", "smoke", "--data", "PICTURES", "-o", "m.onnx"], "train"),
+        ("pytorch_lightning", ["train", "smoke", "--data", "PICTURES", "-o", "m.onnx"], "train"),
+        ("PIL", ["data", "pack", "PICTURES", "-o", "p.pack"], "train"),
+        ("safetensors", ["import", "CHECKPOINT", "-o", "m.onnx"], "models"),
+        ("onnx", ["import", "CHECKPOINT", "-o", "m.onnx"], "models"),
+        ("cv2", ["evaluate", "-d", "PICTURES", "-s", "4", "-p", "fixed256"], "evaluate"),
+    ],
+)
+def test_a_missing_extra_is_one_line(tmp_path: Path, package: str, arguments, extra: str):
+    pictures, checkpoint = tmp_path / "pictures", tmp_path / "net.safetensors"
+    pictures.mkdir()
+    layout = PixelLayout(width=80, height=80, bands=3, dtype="uint8")
+    for i in range(3):
+        with PictureWriter(pictures / f"{i}.png", layout, FORMATS["png"]) as writer:
+            writer.write(np.random.default_rng(i).integers(0, 256, (80, 80, 3), dtype=np.uint8))
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"a.weight": np.ones((1, 1, 3, 3), np.float32)}, checkpoint)
+    places = {"PICTURES": str(pictures), "CHECKPOINT": str(checkpoint)}
+    typed = [places.get(argument, argument) for argument in arguments]
+    code = (
+        f"import sys\nsys.modules[{package!r}] = None\nfrom vdsr.app import cli\n"
+        f"sys.argv = {['vdsr', *typed]!r}\ncli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"pip install 'vdsr[{extra}]'" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bar_is_drawn_on_a_terminal_only(picture: Path, small_model: Path):
     pty = pytest.importorskip("pty")
     import os

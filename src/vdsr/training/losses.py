@@ -8,7 +8,10 @@ References:
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS = ("l1", "charbonnier", "mse")
 REDUCTIONS = ("mean", "sum", "half_sum")
