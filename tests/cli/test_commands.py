@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdsr.app import cli
 from vdsr.app.console import duration, json_argument
 from vdsr.deployment.export import write_model
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
@@ -31,20 +30,6 @@ KEYS = [
     "megapixels_per_second",
     "peak_memory_bytes",
 ]
-
-
-@pytest.fixture
-def vdsr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command in this process; gives (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vdsr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vdsr.app import cli
 from vdsr.deployment.export import write_model
 from vdsr.evaluation.contestants import write_picture
 from vdsr.evaluation.protocols import cropped
@@ -35,21 +34,6 @@ KEYS = [
     "seconds",
     "images",
 ]
-
-
-@pytest.fixture
-def vdsr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Run the command in this process; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("VDSR_DATA", str(tmp_path / "home"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vdsr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
