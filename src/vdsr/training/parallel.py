@@ -23,11 +23,22 @@ class Parallel:
         network: from `[N, 1, H, W]` to the same.
         workers: how many parts, and threads. Each uses as many threads of torch as
             `torch.set_num_threads` allows, which should be 1.
+        dtype: what convolutions compute in: torch.float32, or torch.bfloat16, which
+            processors with AVX512-BF16 or AMX do in half the time.
     """
 
-    def __init__(self, network: nn.Module, workers: int) -> None:
-        self._network, self._workers = network, workers
+    def __init__(
+        self, network: nn.Module, workers: int, *, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self._network, self._workers, self._dtype = network, workers, dtype
         self._pool = ThreadPoolExecutor(workers)
+
+    def _run(self, part: Tensor) -> Tensor:
+        """One part, in a thread of its own: autocast holds for the thread that enters it."""
+        half = self._dtype != torch.float32
+        with torch.enable_grad(), torch.autocast("cpu", self._dtype, enabled=half):
+            out: Tensor = self._network(part)
+            return out.float()
 
     def __call__(self, y: Tensor) -> Tensor:
         """Run the network; gradients come back to its parameters, not to `y`.
@@ -39,7 +50,8 @@ class Parallel:
             The same shape.
         """
         weights = list(self._network.parameters())
-        return cast("Tensor", _apply(self._network, self._pool, self._workers, y, *weights))
+        parts = y.tensor_split(self._workers)
+        return cast("Tensor", _apply(self._run, self._pool, parts, *weights))
 
     def close(self) -> None:
         """End the threads."""
@@ -50,18 +62,12 @@ class _Parts(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
-        network: nn.Module,
+        run: Callable[[Tensor], Tensor],
         pool: ThreadPoolExecutor,
-        workers: int,
-        y: Tensor,
+        parts: Sequence[Tensor],
         *weights: Tensor,
     ) -> Tensor:
-        def run(part: Tensor) -> Tensor:
-            with torch.enable_grad():
-                out: Tensor = network(part)
-                return out
-
-        ctx.outs = list(pool.map(run, y.tensor_split(workers)))
+        ctx.outs = list(pool.map(run, parts))
         ctx.pool, ctx.weights = pool, weights
         return torch.cat([out.detach() for out in ctx.outs])
 
@@ -79,7 +85,7 @@ class _Parts(torch.autograd.Function):
             for sum_, gradient in zip(total, other, strict=True):
                 sum_.add_(gradient)
         ctx.outs = None
-        return None, None, None, None, *total
+        return None, None, None, *total
 
 
 _apply: Callable[..., object] = _Parts.apply

@@ -27,6 +27,8 @@ from vdsr.training.recipe import Recipe
 from vdsr.training.run import Options, Outcome, Start
 from vdsr.training.validation import Validation, hold_out
 
+_DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+
 
 def train(
     recipe: Recipe,
@@ -169,9 +171,9 @@ class _Run:
     def _run_stage(self, patches: Patches) -> Checkpoint:
         """Do the stage at hand, or as much of it as there is time for."""
         network = self._network(self._state.stage, self._state.weights).to(self._device)
-        if self._device.type == "cuda":
-            for layer in network.convolutions:
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        for layer in network.convolutions:
+            # Both cuDNN and oneDNN are faster with it: a fifth on a CPU.
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         with self._restorer(network) as restore:
             module = StageModule(
                 self._recipe,
@@ -208,10 +210,10 @@ class _Run:
         """What runs the network: on a CPU, several threads side by side."""
         threads = self._options.threads or os.cpu_count() or 1
         threads = min(threads, self._recipe.data.batch)
-        if self._device.type != "cpu" or self._recipe.precision != "32" or threads == 1:
+        if self._device.type != "cpu" or threads == 1:
             yield network
             return
-        parallel = Parallel(network, threads)
+        parallel = Parallel(network, threads, dtype=_DTYPES[self._recipe.precision])
         try:
             yield parallel
         finally:
