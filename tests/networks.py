@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vdsr.deployment.export import model_bytes
+from vdsr.deployment.onnx_file import model_bytes
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelFile, ModelMetadata
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vdsr.app.console import duration, json_argument
-from vdsr.deployment.export import write_model
+from vdsr.deployment.onnx_file import write_model
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelMetadata, load_model

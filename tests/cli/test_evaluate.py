@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vdsr.deployment.export import write_model
+from vdsr.deployment.onnx_file import write_model
 from vdsr.evaluation.contestants import write_picture
 from vdsr.evaluation.protocols import cropped
 from vdsr.imaging.degrade import degrade

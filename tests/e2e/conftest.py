@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vdsr import Upscaler
-from vdsr.deployment.export import write_model
+from vdsr.deployment.onnx_file import write_model
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelMetadata
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.export import model_bytes
+from vdsr.deployment.onnx_file import model_bytes
 from vdsr.errors import UsageError
 from vdsr.evaluation.protocols import compare, luma
 from vdsr.imaging.files import PictureReader

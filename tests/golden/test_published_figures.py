@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.export import model_bytes
+from vdsr.deployment.onnx_file import model_bytes
 from vdsr.evaluation.contestants import Contestant
 from vdsr.evaluation.datasets import Dataset, open_dataset
 from vdsr.evaluation.evaluate import Row, Settings, evaluate

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from networks import random_layers, small_network
-from vdsr.deployment.export import model_bytes, write_model
+from vdsr.deployment.onnx_file import model_bytes, write_model
 from vdsr.errors import ModelError
 from vdsr.inference.architecture import Architecture
 from vdsr.inference.model_file import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.export import write_model
+from vdsr.deployment.onnx_file import write_model
 from vdsr.errors import OutputError, UsageError
 from vdsr.inference.model_file import ModelMetadata
 

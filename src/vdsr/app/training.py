@@ -10,7 +10,7 @@ import typer
 
 from vdsr.app.console import INTERRUPTED, duration, say, write_json
 from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.export import write_model
+from vdsr.deployment.onnx_file import write_model
 from vdsr.errors import InputError, MissingExtra, OutputError, UsageError
 from vdsr.inference.model_file import load_model
 from vdsr.training.pack import pack_folders

@@ -2,10 +2,11 @@
 
 The file is an ordinary ONNX model, `[N, 1, H, W]` float32 luma in, the same
 out, every axis but the channel free, weights named `layers.I.weight` and
-`layers.I.bias`. Its `metadata_props` hold the fields of `ModelMetadata` under
-keys that begin with `vdsr.`. The last entry, `vdsr.sha256`, is the checksum of
-all bytes before it; protobuf allows such an entry to be appended, so no
-other tool is disturbed. Reading a model file runs no code in it.
+`layers.I.bias`; integers have their scale beside them, `layers.I.weight_scale`.
+Its `metadata_props` hold the fields of `ModelMetadata` under keys that begin
+with `vdsr.`. The last entry, `vdsr.sha256`, is the checksum of all bytes before
+it; protobuf allows such an entry to be appended, so no other tool is
+disturbed. Reading a model file runs no code in it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdsr.errors import ModelError
 from vdsr.inference.architecture import Architecture, Layer
@@ -52,6 +54,9 @@ class ModelMetadata:
         licence: terms of use of the weights.
         recipe: digest or description of the training recipe.
         psnr: measured figures, `{"Set5 x2 paper": 35.68, ...}`, in dB.
+        source: digest of the model file that this one was made from, by quantising say;
+            empty if there is none.
+        calibration: how it was quantised: method, digest of the table and the like.
     """
 
     name: str
@@ -64,6 +69,8 @@ class ModelMetadata:
     licence: str = "unknown"
     recipe: str = "unknown"
     psnr: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    calibration: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -78,6 +85,9 @@ class ModelMetadata:
     def to_properties(self) -> dict[str, str]:
         """The metadata as ONNX `metadata_props`: texts as they are, the rest as JSON."""
         values = {"format": FORMAT, **asdict(self)}
+        for key in ("source", "calibration"):
+            if not values[key]:
+                del values[key]
         return {
             PREFIX + key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for key, value in values.items()
@@ -184,25 +194,30 @@ class ModelFile:
 
     @cached_property
     def architecture(self) -> Architecture:
-        """The layers with their weights, float32.
+        """The layers with their weights, float32; those in int8 or fp16 as they count.
 
         Raises:
-            ModelError: if the file's layers are not a plain chain in float.
+            ModelError: if the file's layers are not a plain chain.
         """
         constants = {
             op.get_friendly_name(): op
             for op in self.graph.get_ordered_ops()
             if op.get_type_name() == "Constant"
         }
+
+        def values(name: str) -> NDArray[np.float32] | None:
+            if name not in constants:
+                return None
+            array = np.array(constants[name].data, np.float32)
+            unit = constants.get(f"{name}_scale")
+            if unit is not None:
+                array *= np.array(unit.data, np.float32).reshape(-1, *[1] * (array.ndim - 1))
+            return array
+
         layers: list[Layer] = []
-        while (op := constants.get(f"layers.{len(layers)}.weight")) is not None:
-            bias = constants.get(f"layers.{len(layers)}.bias")
-            layers.append(
-                Layer(
-                    weight=np.array(op.data, np.float32),
-                    bias=None if bias is None else np.array(bias.data, np.float32).reshape(-1),
-                )
-            )
+        while (weight := values(f"layers.{len(layers)}.weight")) is not None:
+            bias = values(f"layers.{len(layers)}.bias")
+            layers.append(Layer(weight=weight, bias=None if bias is None else bias.reshape(-1)))
         try:
             return Architecture(layers=tuple(layers), residual=self.metadata.residual)
         except ModelError as error:

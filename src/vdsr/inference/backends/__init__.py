@@ -66,7 +66,8 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
         model: the model to be run.
         backend: `auto` or one of `BACKENDS`; `auto` is torch where it has a GPU, else the
             first one installed.
-        precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is the precision of the file.
+        precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is the precision of the
+            file, and fp32 for halves where the backend cannot compute in them.
 
     Raises:
         MissingExtra: if the backend is not installed.
@@ -82,6 +83,9 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
     if wanted != held and "int8" in (wanted, held):
         raise BackendError(f"the model {model.metadata.name} holds {held} weights, not {wanted}")
     available = module.precisions()
+    if precision == "auto" and wanted == "fp16" and wanted not in available:
+        # Halves are exact in float32: nothing but speed is lost.
+        wanted = "fp32"
     if wanted not in available:
         raise BackendError(f"{backend} has no {wanted} on this machine: {', '.join(available)}")
     return Choice(backend=backend, precision=wanted)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import vdsr
 from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.export import model_bytes, write_model
+from vdsr.deployment.onnx_file import model_bytes, write_model
 from vdsr.errors import MissingExtra, OutputError, UsageError
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelMetadata, load_model, verify_digest
@@ -132,7 +132,9 @@ def test_known_to_the_newest_onnx():
 
 @pytest.mark.parametrize("opset", [-1, 9, onnx.defs.onnx_opset_version() + 1])
 def test_opsets_out_of_range(opset):
-    with pytest.raises(UsageError, match=rf"opset {opset} cannot be written: 10 to \d+"):
+    with pytest.raises(
+        UsageError, match=rf"opset {opset}: these layers can be written in 10 to \d+"
+    ):
         model_bytes(*CHAINS["with biases"], opset=opset)
 
 

@@ -1,0 +1,258 @@
+"""From a chain of convolutions to a model file: ONNX, written node by node.
+
+Operators as in https://onnx.ai/onnx/operators: Conv, Relu, Add, Cast, QuantizeLinear,
+DequantizeLinear. Nothing is traced, so the same layers and metadata give the same bytes
+at every run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import vdsr
+from vdsr.errors import MissingExtra, OutputError, UsageError
+from vdsr.inference.architecture import Architecture, FloatArray, Layer
+from vdsr.inference.model_file import ModelMetadata, append_digest, verify_digest
+
+if TYPE_CHECKING:
+    import onnx
+
+OLDEST_OPSET = 10
+# DequantizeLinear has had an axis, which per-channel weights need, since 13.
+OLDEST_INT8_OPSET = 13
+DEFAULT_OPSET = 13
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizedLayer:
+    """How a convolution is computed in int8.
+
+    Its input, which is not negative, becomes uint8 `round(x / input_scale)`, clipped to
+    0..255; its weight is `weight * weight_scale[:, None, None, None]`.
+
+    Attributes:
+        input_scale: of its input; above 0.
+        weight: int8 `[out, in, k, k]`.
+        weight_scale: float32 `[out]`, all above 0.
+    """
+
+    input_scale: float
+    weight: NDArray[np.int8]
+    weight_scale: FloatArray
+
+    def integer_bias(self, bias: FloatArray) -> NDArray[np.int32]:
+        """A bias in units of the accumulator: input_scale x weight_scale."""
+        units = np.rint(bias / (np.float64(self.input_scale) * self.weight_scale))
+        integers: NDArray[np.int32] = np.clip(units, -(2**31), 2**31 - 1).astype(np.int32)
+        return integers
+
+
+def write_model(
+    architecture: Architecture,
+    metadata: ModelMetadata,
+    path: Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    shape: tuple[int, int, int, int] | None = None,
+    quantized: Mapping[int, QuantizedLayer] | None = None,
+) -> str:
+    """Write a model file; a file that is there is replaced at the end, whole, or not at all.
+
+    Args:
+        architecture, metadata, opset, shape, quantized: see `model_bytes`.
+        path: the file to write.
+
+    Returns:
+        SHA-256 of the model, 64 hexadecimal digits, as `load_model` gives it.
+
+    Raises:
+        UsageError: as `model_bytes`.
+        OutputError: if the file cannot be written.
+    """
+    data = model_bytes(architecture, metadata, opset=opset, shape=shape, quantized=quantized)
+    write_whole(path, data)
+    return verify_digest(data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, or leave what is there as it was.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: the file cannot be written: {error.strerror}") from error
+
+
+def model_bytes(
+    architecture: Architecture,
+    metadata: ModelMetadata,
+    *,
+    opset: int = DEFAULT_OPSET,
+    shape: tuple[int, int, int, int] | None = None,
+    quantized: Mapping[int, QuantizedLayer] | None = None,
+) -> bytes:
+    """The bytes of a model file: see `vdsr.inference.model_file` for the format.
+
+    Args:
+        architecture: the layers, float32; of those in `quantized`, only biases are used.
+        metadata: what the file says of itself. Its precision decides how the layers are
+            written: `fp32`; `fp16`, with float32 input, output and residual addition;
+            `int8`, for those in `quantized`.
+        opset: version of the ONNX operators: from 10 on, for int8 from 13 on.
+        shape: the only input shape, `[N, 1, H, W]`; None leaves N, H and W free.
+        quantized: layers in int8, by their index; with precision `int8` alone.
+
+    Returns:
+        A serialised ONNX model, `[N, 1, H, W]` float32 to the same, with its checksum.
+
+    Raises:
+        UsageError: if the opset is unknown to the installed onnx or older than these
+            layers need, or the metadata do not fit the layers.
+        MissingExtra: if onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("onnx", "models") from error
+    quantized = quantized or {}
+    oldest = OLDEST_INT8_OPSET if quantized else OLDEST_OPSET
+    newest = onnx.defs.onnx_opset_version()
+    if not oldest <= opset <= newest:
+        kind = "int8 weights per channel" if quantized else "these layers"
+        raise UsageError(f"opset {opset}: {kind} can be written in {oldest} to {newest}")
+    if metadata.residual != architecture.residual:
+        raise UsageError(
+            f"the metadata say residual={metadata.residual}, the layers {architecture.residual}"
+        )
+    if (metadata.precision == "int8") != bool(quantized):
+        kind = "int8" if quantized else "float"
+        raise UsageError(f"{kind} layers cannot be labelled {metadata.precision}")
+    operators = [onnx.helper.make_opsetid("", opset)]
+    model = onnx.helper.make_model(
+        _Graph(architecture, metadata.precision, quantized).build(shape or ("N", 1, "H", "W")),
+        opset_imports=operators,
+        # The oldest format that these operators fit in: the widest support.
+        ir_version=onnx.helper.find_min_ir_version_for(operators),
+        producer_name="vdsr",
+        producer_version=vdsr.__version__,
+    )
+    onnx.helper.set_model_props(model, dict(sorted(metadata.to_properties().items())))
+    return append_digest(model.SerializeToString(deterministic=True))
+
+
+class _Graph:
+    """Nodes and weights, as they come."""
+
+    def __init__(
+        self, architecture: Architecture, precision: str, quantized: Mapping[int, QuantizedLayer]
+    ) -> None:
+        self._architecture, self._quantized = architecture, quantized
+        self._half = precision == "fp16"
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+
+    def build(self, shape: tuple[int | str, ...]) -> onnx.GraphProto:
+        """The whole graph."""
+        from onnx import TensorProto, helper
+
+        residual = self._architecture.residual
+        value = self._cast("input", "input.half", TensorProto.FLOAT16) if self._half else "input"
+        for i, layer in enumerate(self._architecture):
+            if i:
+                value = self._add("Relu", [value], f"layers.{i - 1}.relu")
+            plain = i == self._architecture.depth - 1 and not residual and not self._half
+            value = self._convolution(i, layer, value, "output" if plain else f"layers.{i}")
+        if self._half:
+            goal = "residual.float" if residual else "output"
+            value = self._cast(value, goal, TensorProto.FLOAT)
+        if residual:
+            self._add("Add", ["input", value], "output", name="residual")
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+            for name in ("input", "output")
+        ]
+        return helper.make_graph(self._nodes, "vdsr", ends[:1], ends[1:], self._weights)
+
+    def _convolution(self, i: int, layer: Layer, value: str, goal: str) -> str:
+        name = f"layers.{i}"
+        quantized = self._quantized.get(i)
+        if quantized is None:
+            inputs = [value, self._constant(f"{name}.weight", self._float(layer.weight))]
+            if layer.bias is not None:
+                inputs.append(self._constant(f"{name}.bias", self._float(layer.bias)))
+        else:
+            inputs = self._quantize(name, quantized, value)
+            if layer.bias is not None:
+                inputs.append(self._quantized_bias(name, quantized, layer.bias))
+        return self._add(
+            "Conv",
+            inputs,
+            goal,
+            name=f"{name}.conv",
+            kernel_shape=[layer.kernel] * 2,
+            pads=[layer.kernel // 2] * 4,
+            strides=[1, 1],
+        )
+
+    def _quantize(self, name: str, layer: QuantizedLayer, value: str) -> list[str]:
+        scale = self._constant(f"{name}.input_scale", np.array(layer.input_scale, np.float32))
+        zero = self._constant(f"{name}.input_zero", np.array(0, np.uint8))
+        data = self._add("QuantizeLinear", [value, scale, zero], f"{name}.input_uint8")
+        data = self._add("DequantizeLinear", [data, scale, zero], f"{name}.input_float")
+        weight = self._constant(f"{name}.weight", layer.weight)
+        scales = self._constant(f"{name}.weight_scale", layer.weight_scale)
+        zeros = self._constant(f"{name}.weight_zero", np.zeros(len(layer.weight_scale), np.int8))
+        return [
+            data,
+            self._add("DequantizeLinear", [weight, scales, zeros], f"{name}.weight_float", axis=0),
+        ]
+
+    def _quantized_bias(self, name: str, layer: QuantizedLayer, bias: FloatArray) -> str:
+        """The bias as ONNX Runtime wants it: int32, in units of the accumulator."""
+        data = self._constant(f"{name}.bias", layer.integer_bias(bias))
+        unit = np.float32(layer.input_scale) * layer.weight_scale
+        scale = self._constant(f"{name}.bias_scale", unit)
+        zero = self._constant(f"{name}.bias_zero", np.zeros(len(unit), np.int32))
+        return self._add("DequantizeLinear", [data, scale, zero], f"{name}.bias_float", axis=0)
+
+    def _float(self, array: FloatArray) -> NDArray[np.float32] | NDArray[np.float16]:
+        return array.astype(np.float16) if self._half else array
+
+    def _constant(self, name: str, array: NDArray[np.generic]) -> str:
+        from onnx import numpy_helper
+
+        self._weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _cast(self, value: str, goal: str, to: int) -> str:
+        return self._add("Cast", [value], goal, to=to)
+
+    def _add(
+        self,
+        kind: str,
+        inputs: list[str],
+        goal: str,
+        *,
+        name: str = "",
+        **attributes: Any,  # noqa: ANN401
+    ) -> str:
+        from onnx import helper
+
+        node = helper.make_node(kind, inputs, [goal], name=name or goal, **attributes)
+        self._nodes.append(node)
+        return goal
