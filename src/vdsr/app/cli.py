@@ -207,6 +207,66 @@ def import_(
 
 @app.command()
 @command
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a file.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="onnx, openvino, ncnn, torchscript, onnx-image or tensorrt.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="The file or folder to make.")
+    ],
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32 or fp16. (default: the model's)")
+    ] = None,
+    static: Annotated[
+        str | None,
+        typer.Option("--static", metavar="NxCxHxW", help="One input shape, as 1x1x256x256."),
+    ] = None,
+    opset: Annotated[
+        int | None, typer.Option("--opset", help="ONNX opset, from 10; int8 from 13. (default: 13)")
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", help="onnx-image: 2, 3 or 4.")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures", metavar="FOLDER", help="Check it on these. (default: generated ones)"
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run it in its runtime, and compare.")
+    ] = True,
+    overwrite: Overwrite = False,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Export a model to another format, and check it in that format's own runtime."""
+    from vdsr.app.exporting import run
+
+    run(
+        model,
+        output,
+        format=format,
+        precision=precision,
+        static=static,
+        opset=opset,
+        scale=scale,
+        pictures=pictures,
+        check=check,
+        overwrite=overwrite,
+        json=json,
+        quiet=quiet,
+    )
+
+
+@app.command()
+@command
 def evaluate(
     data: Annotated[
         list[str],

@@ -144,7 +144,7 @@ def model_bytes(
         raise UsageError(f"{kind} layers cannot be labelled {metadata.precision}")
     operators = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
-        _Graph(architecture, metadata.precision, quantized).build(shape or ("N", 1, "H", "W")),
+        Graph(architecture, metadata.precision, quantized).network(shape or ("N", 1, "H", "W")),
         opset_imports=operators,
         # The oldest format that these operators fit in: the widest support.
         ir_version=onnx.helper.find_min_ir_version_for(operators),
@@ -155,51 +155,69 @@ def model_bytes(
     return append_digest(model.SerializeToString(deterministic=True))
 
 
-class _Graph:
-    """Nodes and weights, as they come."""
+class Graph:
+    """Nodes and weights, as they come.
+
+    Args:
+        architecture, quantized: see `model_bytes`.
+        precision: `fp32`, `fp16` or `int8`.
+
+    Attributes:
+        nodes: in order of work.
+        weights: constants of the nodes.
+    """
 
     def __init__(
         self, architecture: Architecture, precision: str, quantized: Mapping[int, QuantizedLayer]
     ) -> None:
         self._architecture, self._quantized = architecture, quantized
         self._half = precision == "fp16"
-        self._nodes: list[onnx.NodeProto] = []
-        self._weights: list[onnx.TensorProto] = []
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
 
-    def build(self, shape: tuple[int | str, ...]) -> onnx.GraphProto:
-        """The whole graph."""
+    def network(self, shape: tuple[int | str, ...]) -> onnx.GraphProto:
+        """The whole graph of a model file: from `input` to `output`."""
         from onnx import TensorProto, helper
 
-        residual = self._architecture.residual
-        value = self._cast("input", "input.half", TensorProto.FLOAT16) if self._half else "input"
-        for i, layer in enumerate(self._architecture):
-            if i:
-                value = self._add("Relu", [value], f"layers.{i - 1}.relu")
-            plain = i == self._architecture.depth - 1 and not residual and not self._half
-            value = self._convolution(i, layer, value, "output" if plain else f"layers.{i}")
-        if self._half:
-            goal = "residual.float" if residual else "output"
-            value = self._cast(value, goal, TensorProto.FLOAT)
-        if residual:
-            self._add("Add", ["input", value], "output", name="residual")
+        if self._architecture.residual:
+            last = "residual.float" if self._half else f"layers.{self._architecture.depth - 1}"
+            self.chain("input", last)
+            self.add("Add", ["input", last], "output", "residual")
+        else:
+            self.chain("input", "output")
         ends = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
             for name in ("input", "output")
         ]
-        return helper.make_graph(self._nodes, "vdsr", ends[:1], ends[1:], self._weights)
+        return helper.make_graph(self.nodes, "vdsr", ends[:1], ends[1:], self.weights)
+
+    def chain(self, value: str, goal: str) -> None:
+        """The layers alone, without the residual addition: float32 `value` to float32 `goal`."""
+        from onnx import TensorProto
+
+        if self._half:
+            value = self.add("Cast", [value], "input.half", to=TensorProto.FLOAT16)
+        last = self._architecture.depth - 1
+        for i, layer in enumerate(self._architecture):
+            if i:
+                value = self.add("Relu", [value], f"layers.{i - 1}.relu")
+            ends = i == last and not self._half
+            value = self._convolution(i, layer, value, goal if ends else f"layers.{i}")
+        if self._half:
+            self.add("Cast", [value], goal, to=TensorProto.FLOAT)
 
     def _convolution(self, i: int, layer: Layer, value: str, goal: str) -> str:
         name = f"layers.{i}"
         quantized = self._quantized.get(i)
         if quantized is None:
-            inputs = [value, self._constant(f"{name}.weight", self._float(layer.weight))]
+            inputs = [value, self.constant(f"{name}.weight", self._float(layer.weight))]
             if layer.bias is not None:
-                inputs.append(self._constant(f"{name}.bias", self._float(layer.bias)))
+                inputs.append(self.constant(f"{name}.bias", self._float(layer.bias)))
         else:
             inputs = self._quantize(name, quantized, value)
             if layer.bias is not None:
                 inputs.append(self._quantized_bias(name, quantized, layer.bias))
-        return self._add(
+        return self.add(
             "Conv",
             inputs,
             goal,
@@ -210,49 +228,47 @@ class _Graph:
         )
 
     def _quantize(self, name: str, layer: QuantizedLayer, value: str) -> list[str]:
-        scale = self._constant(f"{name}.input_scale", np.array(layer.input_scale, np.float32))
-        zero = self._constant(f"{name}.input_zero", np.array(0, np.uint8))
-        data = self._add("QuantizeLinear", [value, scale, zero], f"{name}.input_uint8")
-        data = self._add("DequantizeLinear", [data, scale, zero], f"{name}.input_float")
-        weight = self._constant(f"{name}.weight", layer.weight)
-        scales = self._constant(f"{name}.weight_scale", layer.weight_scale)
-        zeros = self._constant(f"{name}.weight_zero", np.zeros(len(layer.weight_scale), np.int8))
+        scale = self.constant(f"{name}.input_scale", np.array(layer.input_scale, np.float32))
+        zero = self.constant(f"{name}.input_zero", np.array(0, np.uint8))
+        data = self.add("QuantizeLinear", [value, scale, zero], f"{name}.input_uint8")
+        data = self.add("DequantizeLinear", [data, scale, zero], f"{name}.input_float")
+        weight = self.constant(f"{name}.weight", layer.weight)
+        scales = self.constant(f"{name}.weight_scale", layer.weight_scale)
+        zeros = self.constant(f"{name}.weight_zero", np.zeros(len(layer.weight_scale), np.int8))
         return [
             data,
-            self._add("DequantizeLinear", [weight, scales, zeros], f"{name}.weight_float", axis=0),
+            self.add("DequantizeLinear", [weight, scales, zeros], f"{name}.weight_float", axis=0),
         ]
 
     def _quantized_bias(self, name: str, layer: QuantizedLayer, bias: FloatArray) -> str:
         """The bias as ONNX Runtime wants it: int32, in units of the accumulator."""
-        data = self._constant(f"{name}.bias", layer.integer_bias(bias))
+        data = self.constant(f"{name}.bias", layer.integer_bias(bias))
         unit = np.float32(layer.input_scale) * layer.weight_scale
-        scale = self._constant(f"{name}.bias_scale", unit)
-        zero = self._constant(f"{name}.bias_zero", np.zeros(len(unit), np.int32))
-        return self._add("DequantizeLinear", [data, scale, zero], f"{name}.bias_float", axis=0)
+        scale = self.constant(f"{name}.bias_scale", unit)
+        zero = self.constant(f"{name}.bias_zero", np.zeros(len(unit), np.int32))
+        return self.add("DequantizeLinear", [data, scale, zero], f"{name}.bias_float", axis=0)
 
     def _float(self, array: FloatArray) -> NDArray[np.float32] | NDArray[np.float16]:
         return array.astype(np.float16) if self._half else array
 
-    def _constant(self, name: str, array: NDArray[np.generic]) -> str:
+    def constant(self, name: str, array: NDArray[np.generic]) -> str:
+        """Add a constant; gives its name."""
         from onnx import numpy_helper
 
-        self._weights.append(numpy_helper.from_array(array, name))
+        self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def _cast(self, value: str, goal: str, to: int) -> str:
-        return self._add("Cast", [value], goal, to=to)
-
-    def _add(
+    def add(
         self,
         kind: str,
         inputs: list[str],
         goal: str,
-        *,
         name: str = "",
         **attributes: Any,  # noqa: ANN401
     ) -> str:
+        """Add a node with one output, `goal`; gives that name."""
         from onnx import helper
 
         node = helper.make_node(kind, inputs, [goal], name=name or goal, **attributes)
-        self._nodes.append(node)
+        self.nodes.append(node)
         return goal

@@ -1,8 +1,9 @@
 """Model files: one ONNX file that carries its own description and checksum.
 
 The file is an ordinary ONNX model, `[N, 1, H, W]` float32 luma in, the same
-out, every axis but the channel free, weights named `layers.I.weight` and
-`layers.I.bias`; integers have their scale beside them, `layers.I.weight_scale`.
+out, every axis but the channel free (or none is: `fixed_shape`), weights named
+`layers.I.weight` and `layers.I.bias`; integers have their scale beside them,
+`layers.I.weight_scale`.
 Its `metadata_props` hold the fields of `ModelMetadata` under keys that begin
 with `vdsr.`. The last entry, `vdsr.sha256`, is the checksum of all bytes before
 it; protobuf allows such an entry to be appended, so no other tool is
@@ -191,6 +192,12 @@ class ModelFile:
             return openvino.Core().read_model(self.data)
         except RuntimeError as error:
             raise ModelError("it is no readable ONNX file") from error
+
+    @cached_property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """The only input shape that the file takes, `(N, 1, H, W)`; None if they are free."""
+        shape = self.graph.inputs[0].get_partial_shape()
+        return tuple(shape.to_shape()) if shape.is_static else None
 
     @cached_property
     def architecture(self) -> Architecture:

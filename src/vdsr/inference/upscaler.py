@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vdsr
-from vdsr.errors import InputError, OutOfMemory, UsageError
+from vdsr.errors import InputError, ModelError, OutOfMemory, UsageError
 from vdsr.imaging.files import Format, PictureReader, PictureWriter, PixelLayout, format_of
 from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.files.encode import check_goal
@@ -103,6 +103,11 @@ class Upscaler:
             raise UsageError(f"a tile is at least 1 px, not {tile}")
         if not isinstance(model, ModelFile):
             model = load_model(model if isinstance(model, str) else Path(model))
+        if model.fixed_shape is not None:
+            raise ModelError(
+                f"{model.source}: made for {'x'.join(map(str, model.fixed_shape))} alone;"
+                " pictures of any size need a model file whose sizes are free"
+            )
         self.model = model
         choice = backends.choose(model, backend, precision)
         self.backend = choice.backend

@@ -98,12 +98,30 @@ def open_backend(model: ModelFile, choice: Choice, *, threads: int | None = None
         model: the model file.
         choice: what `choose` gave.
         threads: number of CPU threads; None leaves it to the backend.
+
+    Raises:
+        BackendError: if the backend refuses the model.
     """
     memory.give_back_at_once()
     backend: Backend = _module(choice.backend).open_backend(
         model, precision=choice.precision, threads=threads
     )
-    return backend
+    return backend if model.fixed_shape is None else _OfOneShape(backend, model)
+
+
+class _OfOneShape:
+    """The network of a file that takes one input shape: others are refused in words."""
+
+    def __init__(self, backend: Backend, model: ModelFile) -> None:
+        self._backend, self._source, self._shape = backend, model.source, model.fixed_shape
+        self.close = backend.close
+
+    def run(self, y: FloatArray) -> FloatArray:
+        """See `Backend.run`."""
+        if y.shape != self._shape:
+            made, given = ("x".join(map(str, shape)) for shape in (self._shape or (), y.shape))
+            raise BackendError(f"{self._source}: made for {made} alone, not for {given}")
+        return self._backend.run(y)
 
 
 def precisions(name: str) -> tuple[str, ...]:
