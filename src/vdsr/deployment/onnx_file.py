@@ -125,16 +125,8 @@ def model_bytes(
             layers need, or the metadata do not fit the layers.
         MissingExtra: if onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingExtra("onnx", "models") from error
     quantized = quantized or {}
-    oldest = OLDEST_INT8_OPSET if quantized else OLDEST_OPSET
-    newest = onnx.defs.onnx_opset_version()
-    if not oldest <= opset <= newest:
-        kind = "int8 weights per channel" if quantized else "these layers"
-        raise UsageError(f"opset {opset}: {kind} can be written in {oldest} to {newest}")
+    check_opset(opset, int8=bool(quantized))
     if metadata.residual != architecture.residual:
         raise UsageError(
             f"the metadata say residual={metadata.residual}, the layers {architecture.residual}"
@@ -142,17 +134,44 @@ def model_bytes(
     if (metadata.precision == "int8") != bool(quantized):
         kind = "int8" if quantized else "float"
         raise UsageError(f"{kind} layers cannot be labelled {metadata.precision}")
+    graph = Graph(architecture, metadata.precision, quantized).network(shape or ("N", 1, "H", "W"))
+    return append_digest(serialized(graph, metadata.to_properties(), opset))
+
+
+def check_opset(opset: int, *, int8: bool) -> None:
+    """Refuse an opset that these layers, or the installed onnx, do not have.
+
+    Raises:
+        UsageError: if it is out of range.
+        MissingExtra: if onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("onnx", "models") from error
+    oldest = OLDEST_INT8_OPSET if int8 else OLDEST_OPSET
+    newest = onnx.defs.onnx_opset_version()
+    if not oldest <= opset <= newest:
+        kind = "int8 weights per channel" if int8 else "these layers"
+        raise UsageError(f"opset {opset}: {kind} can be written in {oldest} to {newest}")
+
+
+def serialized(graph: onnx.GraphProto, properties: Mapping[str, str], opset: int) -> bytes:
+    """An ONNX file of this graph, with these `metadata_props`; the same bytes every time."""
+    import onnx
+
     operators = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
-        Graph(architecture, metadata.precision, quantized).network(shape or ("N", 1, "H", "W")),
+        graph,
         opset_imports=operators,
         # The oldest format that these operators fit in: the widest support.
         ir_version=onnx.helper.find_min_ir_version_for(operators),
         producer_name="vdsr",
         producer_version=vdsr.__version__,
     )
-    onnx.helper.set_model_props(model, dict(sorted(metadata.to_properties().items())))
-    return append_digest(model.SerializeToString(deterministic=True))
+    onnx.helper.set_model_props(model, dict(sorted(properties.items())))
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 class Graph:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ FORMATS = {
     "torchscript": "vdsr.deployment.formats.torchscript",
     "onnx-image": "vdsr.deployment.formats.onnx_image",
     "tensorrt": "vdsr.deployment.formats.tensorrt",
+    "vacc": "vdsr.deployment.vacc.folder",
 }
 
 
@@ -96,7 +96,7 @@ def export(model: ModelFile, format: str, output: Path, options: Options | None 
 
 def _settle(kind: Format, model: ModelFile, output: Path, options: Options) -> str:
     """The precision to export in; refuses what the format does not have."""
-    for name in ("shape", "opset", "scale"):
+    for name in ("shape", "opset", "scale", "calibration"):
         if getattr(options, name) is not None and name not in kind.takes:
             option = {"shape": "static"}.get(name, name)
             raise UsageError(f"--{option} does not apply to the format {kind.name}")
@@ -155,7 +155,14 @@ def _check(
 def _put(plan: Plan, folder: Path, goal: Path) -> None:
     """Move what was made to its place, the file that was named last."""
     for name in reversed(plan.names):
-        if (goal / name).is_dir():
-            # Renaming onto a folder that is not empty fails: the old one steps aside.
-            shutil.move(goal / name, folder / f"{name}.old")
-        (folder / name).replace(goal / name)
+        made, path = folder / name, goal / name
+        if not path.is_dir():
+            made.replace(path)
+            continue
+        # A folder that is not empty cannot be renamed onto: the old one steps aside.
+        old = path.rename(folder / f"{name}.old")
+        try:
+            made.rename(path)
+        except OSError:
+            old.rename(path)
+            raise

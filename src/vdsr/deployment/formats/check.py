@@ -47,7 +47,7 @@ class Tolerance:
 LUMA = {
     "fp32": Tolerance(levels=0.01, psnr=100.0),
     "fp16": Tolerance(levels=1.0, psnr=60.0),
-    "int8": Tolerance(levels=8.0, psnr=50.0),
+    "int8": Tolerance(levels=4.0, psnr=55.0),
 }
 
 
@@ -192,15 +192,15 @@ def compare(check: Check, folder: Path, model: ModelFile, pictures: Pictures) ->
         if got.shape != wanted.shape or not np.isfinite(got).all():
             largest = squares = math.inf
             break
-        difference = np.abs(got - wanted) / check.peak
+        difference = np.abs(got - wanted) * (255.0 / check.peak)
         largest = max(largest, float(difference.max()))
-        squares += float(np.sum(difference**2))
+        squares += float(np.sum((difference / 255.0) ** 2))
         count += difference.size
     return Finding(
         runtime=check.runtime,
         pictures=pictures.source,
         count=len(pictures.pictures),
-        levels=255.0 * largest,
+        levels=largest,
         psnr=_decibels(squares / max(count, 1)),
         allowed=check.tolerance,
     )

@@ -24,6 +24,7 @@ class Options:
         opset: version of the ONNX operators; None is the default.
         scale: by which a picture grows, 2, 3 or 4, in formats that take pictures.
         pictures: folder of pictures that the export is checked on; None is generated ones.
+        calibration: folder of pictures that int8 is calibrated on, where the vendor does so.
         check: whether the export is run and compared.
         overwrite: whether an existing output may be replaced.
 
@@ -36,6 +37,7 @@ class Options:
     opset: int | None = None
     scale: int | None = None
     pictures: Path | None = None
+    calibration: Path | None = None
     check: bool = True
     overwrite: bool = False
 
@@ -71,7 +73,7 @@ class Format:
         name: as in `--format NAME`.
         suffix: of the file, with its dot; empty for a folder.
         precisions: that it can be made in.
-        takes: which of `shape`, `opset` and `scale` it has.
+        takes: which of `shape`, `opset`, `scale` and `calibration` it has.
         plan: from the network, the name of the output and the options to what is to be done.
     """
 
