@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from vdsr.deployment.onnx_file import model_bytes
+from vdsr.deployment.onnx_file import QuantizedLayer, model_bytes
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelFile, ModelMetadata
 
@@ -54,3 +56,19 @@ def _calmed(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """The same with a tenth of the residual."""
     last = Layer(weight=layers[-1].weight * np.float32(0.1), bias=layers[-1].bias)
     return (*layers[:-1], last)
+
+
+def int8_network(seed: int = 0) -> ModelFile:
+    """`small_network` with its inner layers in int8, calibrated for luma in 0..1."""
+    source = small_network(seed)
+    architecture = source.architecture
+    quantized = {}
+    for i in range(1, architecture.depth - 1):
+        weight = architecture.layers[i].weight
+        scale = np.abs(weight).max((1, 2, 3)) / np.float32(127)
+        integers = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
+        quantized[i] = QuantizedLayer(
+            input_scale=float(np.float32(6.0 / 255)), weight=integers, weight_scale=scale
+        )
+    metadata = replace(source.metadata, precision="int8")
+    return ModelFile(model_bytes(architecture, metadata, quantized=quantized), "test")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vdsr.deployment.onnx_file import DEFAULT_OPSET, QuantizedLayer, model_bytes
+from vdsr.errors import UsageError
 from vdsr.inference.architecture import Architecture
 from vdsr.inference.model_file import ModelFile, ModelMetadata
 
@@ -65,7 +66,12 @@ def network_of(model: ModelFile, precision: str) -> Network:
     Args:
         model: the source.
         precision: `fp32` or `fp16` for a model in floats; `int8` for one in int8.
+
+    Raises:
+        UsageError: if a weight is too large for fp16.
     """
+    if precision == "fp16":
+        _check_halves(model)
     metadata = replace(
         model.metadata,
         precision=precision,
@@ -81,6 +87,17 @@ def network_of(model: ModelFile, precision: str) -> Network:
     return Network(
         model=free, architecture=model.architecture, metadata=metadata, quantized=quantized
     )
+
+
+def _check_halves(model: ModelFile) -> None:
+    most = float(np.finfo(np.float16).max)
+    for i, layer in enumerate(model.architecture):
+        for array in (layer.weight, layer.bias):
+            largest = 0.0 if array is None else float(np.abs(array).max())
+            if not largest <= most:
+                raise UsageError(
+                    f"{model.source}: layer {i} holds {largest:g}, and fp16 ends at {most:g}"
+                )
 
 
 def quantized_layers(model: ModelFile) -> dict[int, QuantizedLayer]:

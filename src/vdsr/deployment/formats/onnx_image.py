@@ -1,13 +1,14 @@
 """One ONNX graph from a picture to an enlarged picture: colour, bicubic, network, join.
 
-uint8 `[1, H, W, 3]` RGB to uint8 `[1, scale x H, scale x W, 3]`: what `Upscaler.upscale` does,
-whole, without tiles. Bicubic interpolation by a whole number has as many kernels as the
-enlarged pixel has places in the old one, its phases; together they are one convolution with
-5x5 kernels (each place uses 4 of the 5 taps, or fewer), whose channels
-DepthToSpace lays out as pixels. Borders are mirrored, the outermost pixel twice, as MATLAB
-does, by slices that are put in front and behind: ONNX has no such padding. The residual dY, times 255 / 219 for studio
-range, is added to R, G and B (see `vdsr.inference.pipeline`). In fp16 only the network
-computes in halves.
+uint8 `[1, H, W, 3]` RGB to uint8 `[1, scale x H, scale x W, 3]`: what `Upscaler.upscale`
+does, whole, without tiles.
+
+Bicubic interpolation by a whole number has as many kernels as an old pixel has new ones: its
+phases. They are one convolution with 5x5 kernels, of which each phase uses at most 4x4, and
+DepthToSpace lays its channels out as pixels. Borders are mirrored, the outermost pixel
+twice, as MATLAB does, by slices that are put in front and behind: ONNX has no such padding.
+The residual dY, times 255 / 219 for studio range, is added to R, G and B (see
+`vdsr.inference.pipeline`). In fp16 only the network computes in halves.
 """
 
 from __future__ import annotations
