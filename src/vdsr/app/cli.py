@@ -214,7 +214,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="onnx, openvino, ncnn, torchscript, onnx-image or tensorrt.",
+            help="onnx, openvino, ncnn, torchscript, onnx-image, tensorrt or vacc.",
         ),
     ],
     output: Annotated[
@@ -236,7 +236,15 @@ def export(
     pictures: Annotated[
         Path | None,
         typer.Option(
-            "--pictures", metavar="FOLDER", help="Check it on these. (default: generated ones)"
+            "--pictures",
+            metavar="FOLDER",
+            help="Check it on these; vacc: the card's inputs. (default: generated ones)",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration", metavar="FOLDER", help="vacc: pictures that int8 is calibrated on."
         ),
     ] = None,
     check: Annotated[
@@ -258,6 +266,7 @@ def export(
         opset=opset,
         scale=scale,
         pictures=pictures,
+        calibration=calibration,
         check=check,
         overwrite=overwrite,
         json=json,
@@ -286,10 +295,15 @@ def evaluate(
             help="A shipped model, or a model file; may be repeated. (default: vdsr)",
         ),
     ] = None,
-    scales: Annotated[str, typer.Option("--scales", "-s", help="Scales, 2 to 8.")] = "2,3,4",
+    scales: Annotated[
+        str | None, typer.Option("--scales", "-s", help="Scales, 2 to 8. (default: 2,3,4)")
+    ] = None,
     protocol: Annotated[
-        str, typer.Option("--protocol", "-p", help="paper, float, file, fixed256; or several.")
-    ] = "paper",
+        str | None,
+        typer.Option(
+            "--protocol", "-p", help="paper, float, file, fixed256; or several. (default: paper)"
+        ),
+    ] = None,
     crop: Annotated[
         str,
         typer.Option(
@@ -299,6 +313,20 @@ def evaluate(
     inputs: Annotated[
         Path | None,
         typer.Option("--inputs", metavar="FOLDER", help="fixed256: the enlarged pictures."),
+    ] = None,
+    outputs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--outputs",
+            metavar="FOLDER",
+            help="Measure what came back from an accelerator (.npz) instead; may be repeated.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-pictures", metavar="FOLDER", help="--outputs: write the restored pictures."
+        ),
     ] = None,
     backend: Annotated[
         str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch; or several.")
@@ -332,14 +360,37 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure models on pictures by the field's protocols, beside bicubic."""
+    if outputs:
+        from vdsr.app import outputs as returned
+
+        if model or report or metrics != "psnr,ssim" or protocol not in (None, "fixed256"):
+            from vdsr.errors import UsageError
+
+            raise UsageError(
+                "--outputs are measured by fixed256, without --model, --metrics and --report"
+            )
+        returned.run(
+            returned.Request(
+                outputs=tuple(outputs),
+                data=tuple(data),
+                scales=scales,
+                inputs=inputs,
+                pictures=pictures,
+                json=json,
+                csv=csv,
+                overwrite=overwrite,
+                quiet=quiet,
+            )
+        )
+        return
     from vdsr.app.evaluate import Request, run
 
     run(
         Request(
             models=tuple(model or ["vdsr"]),
             data=tuple(data),
-            scales=scales,
-            protocol=protocol,
+            scales=scales or "2,3,4",
+            protocol=protocol or "paper",
             crop=crop,
             inputs=inputs,
             backend=backend,
@@ -351,6 +402,43 @@ def evaluate(
             csv=csv,
             report=report,
             overwrite=overwrite,
+            quiet=quiet,
+        )
+    )
+
+
+@app.command()
+@command
+def vacc(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="What 'vdsr export --format vacc' made.")
+    ],
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="vaststreamx: the card; stand-in: ONNX Runtime here."),
+    ] = "stand-in",
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32 (stand-in), fp16, int8; all, or several.")
+    ] = "all",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="(default: FOLDER/outputs)"),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run an accelerator folder's inputs on the card, or on this machine in its stead."""
+    from vdsr.app.vacc import Request, run
+
+    run(
+        Request(
+            folder=folder,
+            backend=backend,
+            precision=precision,
+            output=output,
+            overwrite=overwrite,
+            json=json,
             quiet=quiet,
         )
     )

@@ -168,16 +168,21 @@ def _write(request: Request, rows: list[Row], warnings: list[str]) -> None:
     if request.json is not None:
         write_json([row.as_dict() for row in rows], request.json)
     if request.csv is not None:
-        _write_text(request.csv, as_csv(rows))
+        write_text(request.csv, as_csv(rows))
     if request.report is not None:
         from vdsr.evaluation.page import page
 
         names = ", ".join(dict.fromkeys(row.model for row in rows))
         sets = ", ".join(dict.fromkeys(row.dataset for row in rows))
-        _write_text(request.report, page(rows, heading=f"{names} on {sets}", warnings=warnings))
+        write_text(request.report, page(rows, heading=f"{names} on {sets}", warnings=warnings))
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole, or leave what is there.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:

@@ -23,6 +23,7 @@ def run(
     opset: int | None,
     scale: int | None,
     pictures: Path | None,
+    calibration: Path | None,
     check: bool,
     overwrite: bool,
     json: str | None,
@@ -39,6 +40,7 @@ def run(
         opset=opset,
         scale=scale,
         pictures=pictures,
+        calibration=calibration,
         check=check,
         overwrite=overwrite,
     )

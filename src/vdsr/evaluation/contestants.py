@@ -60,7 +60,7 @@ class Contestant:
     @cached_property
     def _network(self) -> backends.Backend:
         network = backends.open_backend(self._model, self._choice, threads=self._threads)
-        network.run(np.zeros((1, 1, _WARM_UP, _WARM_UP), np.float32))
+        network.run(np.zeros(self._model.fixed_shape or (1, 1, _WARM_UP, _WARM_UP), np.float32))
         return network
 
     @cached_property

@@ -197,13 +197,18 @@ def _case(path: Path, scale: int, settings: Settings) -> Case:
     return prepare(read_picture(path), scale, settings.protocol, crop=settings.crop, given=given)
 
 
+def input_endings(scale: int) -> tuple[str, ...]:
+    """What the name of an enlarged picture may have after that of its original."""
+    return ("", f"_scale_{scale}", f"_x{scale}", f"x{scale}")
+
+
 def _input_of(path: Path, scale: int, folder: Path) -> Path:
     """The enlarged picture of an original: of the same name, or with the scale after it.
 
     Raises:
         InputError: if there is none.
     """
-    endings = ("", f"_scale_{scale}", f"_x{scale}", f"x{scale}")
+    endings = input_endings(scale)
     for ending in endings:
         candidate = folder / f"{path.stem}{ending}{path.suffix}"
         if candidate.is_file():

@@ -42,14 +42,12 @@ def prepare_fixed(
         MissingExtra: without OpenCV.
         ValueError: for a picture that is too small.
     """
-    cv2 = _opencv()
     start = time.perf_counter()
-    if given is None:
-        height, width = crop_to_multiple(image[..., 0] if image.ndim == 3 else image, scale).shape
-        given = prepare_file(image[:height, :width], scale).bicubic
-    enlarged = _luma(cv2, given)
+    enlarged = resized_luma(shrunk_and_enlarged(image, scale) if given is None else given).astype(
+        np.float64
+    )
     seconds = time.perf_counter() - start
-    original = _luma(cv2, image)
+    original = resized_luma(image).astype(np.float64)
 
     def restore(network: Network) -> tuple[Plane, float]:
         start = time.perf_counter()
@@ -71,6 +69,17 @@ def prepare_fixed(
     )
 
 
+def shrunk_and_enlarged(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The enlarged picture where none is given: uint8, of the size of the original, cropped.
+
+    Raises:
+        ValueError: for a picture that is too small.
+    """
+    height, width = crop_to_multiple(image[..., 0] if image.ndim == 3 else image, scale).shape
+    enlarged: NDArray[np.uint8] = prepare_file(image[:height, :width], scale).bicubic
+    return enlarged
+
+
 def _opencv() -> ModuleType:
     try:
         import cv2
@@ -79,10 +88,33 @@ def _opencv() -> ModuleType:
     return cv2
 
 
-def _luma(cv2: ModuleType, picture: NDArray[np.uint8]) -> Plane:
-    """Y of OpenCV's YCrCb, resized after the conversion, float64 `[256, 256]`."""
+def resized_ycrcb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """OpenCV's YCrCb, resized after the conversion.
+
+    Args:
+        picture: uint8 `[H, W]` or `[H, W, 3]` RGB.
+
+    Returns:
+        uint8 `[256, 256]` for gray, else `[256, 256, 3]`.
+
+    Raises:
+        MissingExtra: without OpenCV.
+    """
+    cv2 = _opencv()
     picture = np.ascontiguousarray(picture)
     ycrcb = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
-    small = cv2.resize(ycrcb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-    plane: Plane = (small if small.ndim == 2 else small[..., 0]).astype(np.float64)
-    return plane
+    small: NDArray[np.uint8] = cv2.resize(ycrcb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    return small
+
+
+def resized_luma(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Y of `resized_ycrcb`: uint8 `[256, 256]`, what the network sees times 255."""
+    small = resized_ycrcb(picture)
+    return small if small.ndim == 2 else np.ascontiguousarray(small[..., 0])
+
+
+def rgb_of(ycrcb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """OpenCV's way back: uint8 `[H, W, 3]` YCrCb to uint8 `[H, W, 3]` RGB."""
+    cv2 = _opencv()
+    rgb: NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(ycrcb), cv2.COLOR_YCrCb2RGB)
+    return rgb

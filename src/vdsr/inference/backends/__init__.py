@@ -21,6 +21,8 @@ from vdsr.inference.model_file import PRECISIONS, ModelFile
 
 # Best first: this is the order in which `auto` chooses.
 BACKENDS = ("openvino", "onnxruntime", "torch")
+# Asked for by name alone: what it runs was compiled by the vendor's tools.
+DEVICES = ("vaststreamx",)
 _EXTRAS = {"openvino": None, "onnxruntime": "onnxruntime", "torch": "train"}
 
 
@@ -64,8 +66,8 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
 
     Args:
         model: the model to be run.
-        backend: `auto` or one of `BACKENDS`; `auto` is torch where it has a GPU, else the
-            first one installed.
+        backend: `auto`, or one of `BACKENDS` or `DEVICES`; `auto` is torch where it has a
+            GPU, else the first one installed.
         precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is the precision of the
             file, and fp32 for halves where the backend cannot compute in them.
 
@@ -78,6 +80,8 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
     if backend == "auto":
         backend = _best_installed()
     module = _module(backend)
+    if getattr(module, "COMPILES", False):
+        return _compiled(backend, module.precisions(), precision)
     held = model.metadata.precision
     wanted = held if precision == "auto" else precision
     if wanted != held and "int8" in (wanted, held):
@@ -144,9 +148,21 @@ def _best_installed() -> str:
     return next((name for name in BACKENDS if is_installed(name)), BACKENDS[0])
 
 
+def _compiled(backend: str, available: tuple[str, ...], precision: str) -> Choice:
+    """The choice where the precision is that of what was compiled, not of the model file."""
+    wanted = available[0] if precision == "auto" else precision
+    if wanted not in available:
+        raise BackendError(f"{backend} has no {wanted}: {', '.join(available)}")
+    return Choice(backend=backend, precision=wanted)
+
+
 def _module(name: str) -> ModuleType:
-    if name not in BACKENDS:
-        raise BackendError(f"unknown backend {name!r}: auto, {', '.join(BACKENDS)}")
+    if name not in (*BACKENDS, *DEVICES):
+        raise BackendError(f"unknown backend {name!r}: auto, {', '.join((*BACKENDS, *DEVICES))}")
+    if name in DEVICES and not is_installed(name):
+        raise BackendError(
+            f"there is no module {name} here: it comes with the accelerator, and runs where that is"
+        )
     if not is_installed(name):
         raise MissingExtra(name, _EXTRAS[name])
     return importlib.import_module(f"vdsr.inference.backends.{name}")

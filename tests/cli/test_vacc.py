@@ -1,0 +1,293 @@
+"""To an accelerator and back: export, stand-in or a make-believe card, evaluation."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from networks import small_network
+from vdsr.evaluation.contestants import read_picture, write_picture
+from vdsr.imaging.degrade import degrade
+
+PUBLISHED = [30.958, 30.956, 30.219]
+
+
+def waves(seed: int, height: int = 96, width: int = 80) -> np.ndarray:
+    """A smooth colour picture, another one for every seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    planes = [
+        np.sin(y / rng.uniform(4, 9) + rng.uniform(0, 6)) * np.cos(x / rng.uniform(4, 9))
+        for _ in range(3)
+    ]
+    return (np.stack(planes, -1) * 90 + 120).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Path:
+    folder = tmp_path / "Set5"
+    folder.mkdir()
+    for i in range(2):
+        write_picture(folder / f"p{i}.png", waves(i))
+    return folder
+
+
+@pytest.fixture
+def card(vdsr, tmp_path: Path, originals: Path) -> Path:
+    """An accelerator folder of a small network, two inputs and one calibration picture."""
+    (tmp_path / "net.onnx").write_bytes(small_network().data)
+    enlarged, calibration = tmp_path / "enlarged", tmp_path / "calibration"
+    enlarged.mkdir()
+    calibration.mkdir()
+    for path in originals.iterdir():
+        planes = read_picture(path).transpose(2, 0, 1).astype(np.float64)
+        low = np.rint(degrade(planes, 4)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+        write_picture(enlarged / f"{path.stem}_scale_4.png", low)
+    write_picture(calibration / "c.png", waves(7))
+    code, out, _ = vdsr(
+        *("export", tmp_path / "net.onnx", "-f", "vacc", "-o", tmp_path / "card", "--no-check"),
+        *("--pictures", enlarged, "--calibration", calibration),
+    )
+    assert code == 0
+    assert "builds fp16, int8" in out
+    return tmp_path / "card"
+
+
+def test_the_round_through_the_stand_in(vdsr, card: Path, originals: Path, tmp_path: Path):
+    code, out, err = vdsr("vacc", card)
+    assert code == 0
+    assert "they say nothing about the card" in err
+    folders = sorted((card / "outputs").iterdir())
+    assert {f"stand-in-{name}" for name in ("fp32", "fp16", "int8")} <= {f.name for f in folders}
+    names = [f"stand-in-{name}" for name in ("fp32", "fp16", "int8")]
+    options = [o for name in names for o in ("--outputs", card / "outputs" / name)]
+    goal = tmp_path / "restored"
+    code, out, err = vdsr("evaluate", "-d", originals, *options, "--save-pictures", goal)
+    assert code == 0
+    assert "published: by the vendor" in err
+    assert all(f"{figure:.3f}" in out for figure in PUBLISHED)
+    assert out.count("stand-in ONNX Runtime") == 3
+    rows = json.loads(vdsr("evaluate", "-d", originals, *options, "--json")[1])
+    assert [row["precision"] for row in rows] == [None, "fp32", "fp16", "int8"]
+    assert [row.get("published") for row in rows[1:]] == PUBLISHED
+    assert [image["image"] for image in rows[1]["images"]] == ["p0.png", "p1.png"]
+
+    # The same, by the program's own protocol.
+    options = ("-p", "fixed256", "-s", 4, "--inputs", tmp_path / "enlarged", "--json")
+    own = json.loads(vdsr("evaluate", "-d", originals, "-m", tmp_path / "net.onnx", *options)[1])
+    for key in ("psnr", "ssim", "psnr_rounded"):
+        assert rows[0][key] == pytest.approx(own[0][key], abs=1e-9)
+        assert rows[1][key] == pytest.approx(own[1][key], abs=1e-4)
+        assert rows[2][key] == pytest.approx(own[1][key], abs=0.05)
+        assert rows[3][key] == pytest.approx(own[1][key], abs=2.0)
+    assert rows[3]["psnr"] != pytest.approx(own[1]["psnr"], abs=1e-4)
+
+    restored = read_picture(goal / "stand-in-fp32" / "p0_scale_4.png")
+    assert restored.shape == (256, 256, 3)
+    code, _, err = vdsr(
+        *("evaluate", "-d", originals, "--outputs", card / "outputs" / names[0]),
+        *("--save-pictures", goal),
+    )
+    assert (code, "--overwrite replaces it" in err) == (1, True)
+
+
+def test_an_export_is_the_same_every_time_and_replaces_nothing(vdsr, card: Path, tmp_path: Path):
+    command = (
+        *("export", tmp_path / "net.onnx", "-f", "vacc"),
+        *("--pictures", tmp_path / "enlarged", "--calibration", tmp_path / "calibration"),
+    )
+    code, out, _ = vdsr(*command, "-o", tmp_path / "again")
+    assert code == 0
+    assert "checked by ONNX Runtime on 2 pictures" in out
+    assert "checked by PyTorch on 2 pictures" in out
+    files = sorted(p.relative_to(card) for p in card.rglob("*") if p.is_file())
+    assert files == sorted(
+        p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file()
+    )
+    for file in files:
+        if file.suffix != ".pt":
+            assert (card / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+    assert "--overwrite replaces it" in vdsr(*command, "-o", card)[2]
+    (card / "deploy_weights").mkdir()
+    code, _, err = vdsr(*command, "-o", card, "--overwrite")
+    assert (code, "it also holds deploy_weights" in err) == (1, True)
+
+
+def test_what_cannot_be_exported(vdsr, card: Path, tmp_path: Path):
+    command = ("export", tmp_path / "net.onnx", "-f", "vacc", "-o", tmp_path / "no")
+    code, _, err = vdsr(*command)
+    assert (code, "needs --pictures FOLDER" in err) == (2, True)
+    enlarged = tmp_path / "enlarged"
+    code, _, err = vdsr(*command, "--pictures", enlarged, "--calibration", enlarged)
+    assert (code, "p0_scale_4: it shows the evaluation picture" in err) == (1, True)
+    code, _, err = vdsr(*command[:-1], tmp_path / "a.onnx", "-f", "onnx", "--calibration", enlarged)
+    assert (code, "--calibration does not apply to the format onnx" in err) == (2, True)
+    assert not (tmp_path / "no").exists()
+
+
+def outputs(card: Path, folder: Path, names: list[str]) -> Path:
+    """What the card's tools would write: the input as it is, under these names."""
+    folder.mkdir(parents=True)
+    for line, name in zip((card / "inputs.txt").read_text().splitlines(), names, strict=True):
+        with np.load(card / line) as arrays:
+            y = arrays["input_0"][None, :1].astype(np.float32) / 255
+        np.savez(folder / f"{name}.npz", output_0=y)
+    return folder
+
+
+def test_outputs_of_the_card_in_list_order(vdsr, card: Path, originals: Path, tmp_path: Path):
+    folder = outputs(card, card / "outputs" / "test_int8", ["output_9", "output_10"])
+    rows = json.loads(vdsr("evaluate", "-d", originals, "--outputs", folder, "--json")[1])
+    assert (rows[1]["precision"], rows[1]["backend"]) == ("int8", "card")
+    assert rows[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=1e-4)
+    # Elsewhere there is no manifest: the enlarged pictures tell the order.
+    away = outputs(card, tmp_path / "away", ["output_0", "output_1"])
+    command = ("evaluate", "-d", originals, "--outputs", away, "--json")
+    again = json.loads(vdsr(*command, "--inputs", tmp_path / "enlarged")[1])
+    assert again[1]["psnr"] == rows[1]["psnr"]
+    code, _, err = vdsr(*command)
+    assert (code, "the names do not tell" in err) == (2, True)
+    made = json.loads(vdsr(*command, "-s", 4)[1])
+    assert made[1]["psnr"] == pytest.approx(rows[1]["psnr"], abs=0.01)
+
+
+def test_outputs_that_do_not_fit(vdsr, card: Path, originals: Path, tmp_path: Path):
+    folder = outputs(card, card / "outputs" / "x", ["p0_scale_4", "p1_scale_4"])
+
+    def error(*more: object) -> str:
+        code, out, err = vdsr("evaluate", "-d", originals, "--outputs", folder, *more)
+        assert (code, out) == (1, "")
+        return err
+
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    for a, b in (("p0", "p1"), ("p1", "p0")):
+        data = (tmp_path / "enlarged" / f"{a}_scale_4.png").read_bytes()
+        (swapped / f"{b}_scale_4.png").write_bytes(data)
+    assert "another picture than the card was given" in error("--inputs", swapped)
+    (folder / "p1_scale_4.npz").unlink()
+    assert "1 missing: p1_scale_4.npz" in error()
+    write_picture(originals / "p2.png", waves(5))
+    assert "the card was not given p2.png" in error()
+    (originals / "p2.png").unlink()
+    (originals / "p0.png").unlink()
+    assert "no original for p0_scale_4" in error()
+    code, _, err = vdsr("evaluate", "-d", originals, "--outputs", folder, "-m", "vdsr")
+    assert (code, "without --model" in err) == (2, True)
+
+
+class Card(types.ModuleType):
+    """A make-believe `vaststreamx`: it gives back what it is given, as a float16 tensor."""
+
+    def __init__(self) -> None:
+        super().__init__("vaststreamx")
+        self.__spec__ = importlib.machinery.ModuleSpec("vaststreamx", None)
+        self.log: list[object] = []
+        self.waiting: list[np.ndarray] = []
+        self.most = 0
+        self.ImageFormat = types.SimpleNamespace(RGB_PLANAR="planar")
+        self.StreamBalanceMode = types.SimpleNamespace(ONCE="once")
+        load = lambda path: [("prepare", json.loads(Path(path).read_text())["OpType"])]  # noqa: E731
+        self.Operator = types.SimpleNamespace(load_ops_from_json_file=load)
+        self.Stream = lambda graph, mode: self
+        self.Graph = lambda: self
+
+    def set_device(self, device: int) -> int:
+        return device
+
+    def Model(self, prefix: str, batch: int) -> str:  # noqa: N802
+        self.log.append((prefix, batch))
+        return prefix
+
+    def ModelOperator(self, model: str) -> tuple[str, str]:  # noqa: N802
+        return ("network", model)
+
+    def add_operators(self, *operators: object) -> None:
+        self.log.append([kind for kind, _ in operators])
+
+    def register_operator_output(self, operator: object) -> None:
+        self.log.append("registered")
+
+    def build(self) -> None:
+        self.log.append("built")
+
+    def create_image(self, planes, kind, width, height, device):
+        assert (kind, width, height, device) == ("planar", 256, 256, 0)
+        assert (planes.dtype, planes.shape) == (np.dtype(np.uint8), (3, 256, 256))
+        return planes[:1].astype(np.float16)[None] / np.float16(255)
+
+    def run_sync(self, images):
+        return [images]
+
+    def run_async(self, images) -> None:
+        self.waiting.append(images)
+        self.most = max(self.most, len(self.waiting))
+
+    def get_operator_output(self, operator):
+        assert operator[0] == "network"
+        return [self.waiting.pop(0)]
+
+    def as_numpy(self, tensor):
+        return tensor
+
+    def close_input(self) -> None:
+        self.log.append("closed")
+
+    def wait_until_done(self) -> None:
+        assert not self.waiting
+        self.log.append("done")
+
+
+@pytest.fixture
+def vaststreamx(monkeypatch: pytest.MonkeyPatch) -> Card:
+    module = Card()
+    monkeypatch.setitem(sys.modules, "vaststreamx", module)
+    monkeypatch.delitem(sys.modules, "vdsr.inference.backends.vaststreamx", raising=False)
+    return module
+
+
+def test_without_the_module_the_card_is_refused(vdsr, card: Path, originals: Path):
+    for command in (
+        ("vacc", card, "--backend", "vaststreamx"),
+        ("evaluate", "-d", originals, "-m", card / "test.onnx", "--backend", "vaststreamx"),
+        ("upscale", originals / "p0.png", card / "x.png", "--backend", "vaststreamx"),
+    ):
+        code, _, err = vdsr(*command)
+        assert (code, "there is no module vaststreamx here" in err) == (2, True)
+
+
+def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vaststreamx: Card):
+    code, _, err = vdsr("vacc", card, "--backend", "vaststreamx", "--precision", "int8")
+    assert (code, "vamp" in err, "run 'vamc compile build/test_int8.yaml'" in err) == (
+        2,
+        False,
+        True,
+    )
+    for name in ("test_int8", "test_fp16"):
+        compiled = card / "deploy_weights" / name
+        compiled.mkdir(parents=True)
+        (compiled / "mod.so").write_bytes(b"")
+    code, out, _ = vdsr("vacc", card, "--backend", "vaststreamx")
+    assert (code, "test_fp16: 2 outputs, fp16, vaststreamx" in out) == (0, True)
+    prefix = str(card / "deploy_weights" / "test_fp16" / "mod")
+    started = [(prefix, 1), ["prepare", "network"], "registered", "built", "closed", "done"]
+    assert vaststreamx.log[:6] == started
+    assert vaststreamx.most == 2
+    folder = card / "outputs" / "test_int8"
+    rows = json.loads(vdsr("evaluate", "-d", originals, "--outputs", folder, "--json")[1])
+    assert (rows[1]["precision"], rows[1]["backend"]) == ("int8", "card vaststreamx")
+    # Halves of the input are what the make-believe card gives back.
+    assert rows[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=0.05)
+
+    options = ("-p", "fixed256", "-s", 4, "--backend", "vaststreamx", "--precision", "fp16,int8")
+    rows = json.loads(
+        vdsr("evaluate", "-d", originals, "-m", card / "test.onnx", *options, "--json")[1]
+    )
+    assert [row["precision"] for row in rows] == [None, "fp16", "int8"]
+    assert rows[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=0.05)
