@@ -5,26 +5,13 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
-import os
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vdsr.deployment.benchmark.machine import describe
+
 RECORDS = Path(__file__).parent / "records"
-_PACKAGES = ("vdsr", "numpy", "openvino", "onnxruntime", "torch", "pyvips-binary")
-
-
-def describe() -> dict[str, Any]:
-    """Processor, system and versions."""
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-    }
 
 
 def record(name: str, figures: dict[str, Any]) -> None:
@@ -43,19 +30,3 @@ def photograph() -> Path:
     if spec is None or not spec.submodule_search_locations:
         sys.exit("the photograph is missing: pip install --no-deps scikit-image")
     return Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return found[0] if found else platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
+from importlib.metadata import requires
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,12 @@ import typer
 
 import vdsr
 from vdsr.app.console import write_json
+from vdsr.deployment.benchmark import machine
 from vdsr.errors import VdsrError
 from vdsr.inference import backends, memory
 from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
 
 _REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
-_INSTRUCTIONS = {
-    "avx2": "AVX2",
-    "avx512f": "AVX-512",
-    "avx512_vnni": "AVX-512 VNNI",
-    "avx_vnni": "AVX VNNI",
-    "amx_int8": "AMX int8",
-    "asimddp": "NEON dot product",
-}
 _PROBE = 48
 
 
@@ -37,14 +29,17 @@ def run(json: str | None) -> None:
         "vdsr": vdsr.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": machine.cpu_name(),
         "cores": os.cpu_count(),
-        "instructions": _instructions(),
+        "instructions": machine.instructions(),
         "memory_available_bytes": memory.available(),
-        "packages": {name: _version(name) for name in ("numpy", "pyvips", "pyvips-binary")},
+        "packages": {
+            name: machine.installed_version(name) for name in ("numpy", "pyvips", "pyvips-binary")
+        },
         "libvips": _libvips(),
         "extras": {
-            extra: {name: _version(name) for name in names} for extra, names in _extras().items()
+            extra: {name: machine.installed_version(name) for name in names}
+            for extra, names in _extras().items()
         },
         "backends": {name: _backend(name, model) for name in backends.BACKENDS},
         "models": list(shipped_models()),
@@ -85,7 +80,7 @@ def _backend(name: str, model: ModelFile) -> dict[str, Any]:
     """Whether a backend runs the shipped model, found by running it."""
     if not backends.is_installed(name):
         return {"installed": None, "works": False, "precisions": [], "state": "not installed"}
-    number = _version(name)
+    number = machine.installed_version(name)
     try:
         offered = backends.precisions(name)
         network = backends.open_backend(model, backends.choose(model, name))
@@ -114,13 +109,6 @@ def _extras() -> dict[str, list[str]]:
     return extras
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _libvips() -> str:
     import pyvips
 
@@ -128,22 +116,3 @@ def _libvips() -> str:
     loaders = ("png", "jpeg", "webp", "tiff", "heif", "gif")
     readable = [n for n in loaders if pyvips.type_find("VipsOperation", f"{n}load")]
     return f"{numbers} (reads {', '.join(readable)})"
-
-
-def _cpuinfo() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _cpu_name() -> str:
-    for line in _cpuinfo().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _instructions() -> list[str]:
-    words = set(_cpuinfo().split())
-    return [name for flag, name in _INSTRUCTIONS.items() if flag in words]
