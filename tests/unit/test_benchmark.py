@@ -14,6 +14,7 @@ from vdsr.deployment.benchmark.eager import EagerNetwork, tensors_of
 from vdsr.deployment.benchmark.network import Timing
 from vdsr.deployment.benchmark.plan import Candidate, Settings, candidates, reference
 from vdsr.deployment.benchmark.program import FILES, NETWORK, PROCESS, _rows
+from vdsr.deployment.benchmark.report import as_markdown, as_text
 from vdsr.deployment.benchmark.rounds import interleaved, median, percentile, summary
 from vdsr.deployment.benchmark.streams import Streams
 from vdsr.errors import BackendError, UsageError
@@ -220,3 +221,31 @@ def test_gpu_is_refused_where_there_is_none():
         pytest.skip("there is a CUDA device here")
     with pytest.raises(BackendError, match="CUDA"):
         gpu.require_cuda()
+
+
+def test_tables_show_all_rows():
+    row = {"model": "vdsr", "backend": "openvino", "precision": "int8", "size": "8x8"}
+    seconds = {"p50": 0.25, "p95": 0.5, "all": [0.25]}
+    figures = {
+        "machine": machine.describe(),
+        "threads": 2,
+        "ceiling": {"gflops": 100.0, "best_gflops": {"numpy": 100.0}, "int8_factor": 4},
+        "notes": ["a note"],
+        "network": [
+            {
+                **row,
+                "batch": 1,
+                "latency_seconds": seconds,
+                "megapixels_per_second": 0.5,
+                "throughput_megapixels_per_second": None,
+                "share_of_ceiling": 0.75,
+                "times_reference": None,
+            }
+        ],
+        "program": [],
+    }
+    page = as_markdown(figures)
+    assert "| 8x8 | 1 | vdsr | openvino | int8 | 250 | 500 | 0.500 | - | 75 % | - |" in page
+    assert "A note." in page
+    assert "The whole program" not in page
+    assert "75 %" in as_text(figures)

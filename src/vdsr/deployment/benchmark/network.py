@@ -59,6 +59,7 @@ class Timing:
         if self.stream_seconds:
             throughput = self.size[0] * self.size[1] / median(self.stream_seconds) / 1e6
         speed = max(self.pixels / best / 1e6, throughput or 0.0)
+        # A GPU has another ceiling; see `vdsr.deployment.benchmark.gpu`.
         work = 2.0 * self.candidate.model.architecture.macs_per_pixel * speed * 1e6
         return {
             **named(self.candidate),
@@ -67,9 +68,20 @@ class Timing:
             "latency_seconds": summary(self.seconds),
             "megapixels_per_second": self.pixels / best / 1e6,
             "throughput_megapixels_per_second": throughput,
-            "share_of_ceiling": ceiling.share(work, flops, self.candidate.precision, factor),
+            "share_of_ceiling": None
+            if on_gpu(self.candidate)
+            else ceiling.share(work, flops, self.candidate.precision, factor),
             "times_reference": None if reference_seconds is None else reference_seconds / best,
         }
+
+
+def on_gpu(candidate: Candidate) -> bool:
+    """Whether a candidate runs on a GPU: the torch backend, where there is one."""
+    if candidate.backend != "torch":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def named(candidate: Candidate) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def candidates(
             for offered in backends.precisions(name):
                 if wanted != [ALL] and offered not in wanted:
                     continue
+                if (offered == "int8") != (model.metadata.precision == "int8"):
+                    continue
                 try:
                     backends.choose(model, name, offered)
                 except BackendError:
