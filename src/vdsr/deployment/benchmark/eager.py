@@ -9,6 +9,7 @@ it enlarges a file with the same bicubic and the same PNG as this package:
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +104,7 @@ def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -
     from vdsr.imaging.color import STUDIO
     from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
     from vdsr.imaging.resample import imresize
+    from vdsr.inference import memory
 
     tensors, residual = torch.load(weights, weights_only=True)
     network = EagerNetwork(tensors, residual=residual, threads=threads)
@@ -118,6 +120,7 @@ def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -
     layout = PixelLayout(width=width, height=height, bands=3, dtype="uint8")
     with PictureWriter(goal, layout, FORMATS["png"], overwrite=True) as writer:
         writer.write(np.ascontiguousarray(samples.transpose(1, 2, 0)))
+    sys.stdout.write(json.dumps({"peak_memory_bytes": memory.peak_resident()}) + "\n")
 
 
 if __name__ == "__main__":

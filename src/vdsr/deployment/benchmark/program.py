@@ -7,6 +7,7 @@ fp32, and with the eager PyTorch network without any file.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -49,8 +50,9 @@ def time_program(
         say: takes a line for people.
 
     Returns:
-        A row per kind and candidate: seconds, and ratios to fp32 of the same kind and
-        backend and to the reference of the same kind (`network` for `file to file`).
+        A row per kind and candidate: seconds, peak memory of the processes, and ratios to
+        fp32 of the same kind and backend, and to the reference of the same kind (`network`
+        for `file to file`).
 
     Raises:
         BackendError: if a process fails.
@@ -63,6 +65,7 @@ def time_program(
         write_small(small, width, height)
         y = picture((width * SCALE, height * SCALE))
         runs: dict[tuple[str, int], Callable[[], object]] = {}
+        peaks: dict[int, list[int]] = {i: [] for i in range(len(found))}
         for i, candidate in enumerate(found):
             network = open_candidate(candidate, settings.threads)
             stack.callback(close, network)
@@ -78,14 +81,18 @@ def time_program(
                     small, g, scale=SCALE, overwrite=True
                 )
             command = _command(candidate, small, goal, settings.threads, weights)
-            runs[PROCESS, i] = lambda c=command: _process(c)  # type: ignore[misc]
+            runs[PROCESS, i] = lambda i=i, c=command: peaks[i].append(_process(c))  # type: ignore[misc]
         taken = interleaved(
             runs,
             repeats=settings.program_repeats,
             seconds=float("inf"),
             between=between,
         )
-    return _rows(taken, found, (width * SCALE, height * SCALE))
+    rows = _rows(taken, found, (width * SCALE, height * SCALE))
+    processes = [row for row in rows if row["what"] == PROCESS]
+    for row, values in zip(processes, peaks.values(), strict=True):
+        row["peak_memory_bytes"] = int(median(values))
+    return rows
 
 
 def write_small(path: Path, width: int, height: int) -> None:
@@ -126,14 +133,16 @@ def _command(
     }
     flat = [text for pair in options.items() for text in pair]
     program = [sys.executable, "-m", "vdsr.app.cli", "upscale"]
-    return [*program, str(small), str(goal), *flat, "--overwrite", "--quiet"]
+    return [*program, str(small), str(goal), *flat, "--overwrite", "--quiet", "--json=-"]
 
 
-def _process(command: list[str]) -> None:
+def _process(command: list[str]) -> int:
+    """Run a process; gives its largest resident size, in bytes, as it reports it."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise BackendError(f"a process that enlarges a file failed: {last}")
+    return int(json.loads(done.stdout)["peak_memory_bytes"])
 
 
 def _rows(

@@ -57,6 +57,9 @@ TABLES: dict[str, tuple[str, dict[str, _Cell]]] = {
             **_WHO,
             "p50 s": _number("seconds.p50", ".2f"),
             "Mpixel/s": _number("megapixels_per_second", ".3f"),
+            "peak memory": lambda row: (
+                format_size(row["peak_memory_bytes"]) if "peak_memory_bytes" in row else "-"
+            ),
             "times fp32": _number("times_fp32", ".2f"),
             "times eager": _number("times_reference", ".2f"),
         },
