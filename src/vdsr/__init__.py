@@ -6,6 +6,8 @@
 
     with vdsr.Upscaler() as upscaler:          # open once, use many times
         enlarged = upscaler.upscale(array, scale=2)
+        for one in upscaler.map(paths, scale=2):   # several at once, in order
+            ...
 
 Importing this package loads nothing heavy; numpy, libvips and the inference
 backend are loaded when the first name below is used.
@@ -16,16 +18,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vdsr.inference.upscaler import Result as Result
+    from vdsr.inference.enlarger import Result as Result
+    from vdsr.inference.mapping import Mapped as Mapped
     from vdsr.inference.upscaler import Upscaler as Upscaler
     from vdsr.inference.upscaler import upscale as upscale
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Upscaler", "__version__", "upscale"]
+__all__ = ["Mapped", "Result", "Upscaler", "__version__", "upscale"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attributes are of any type
-    if name in ("Upscaler", "Result", "upscale"):
+    if name in ("Mapped", "Result", "Upscaler", "upscale"):
         from vdsr.inference import upscaler
 
         return getattr(upscaler, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,26 @@ def test_a_closed_backend_says_so(name: str):
     network.close()
     with pytest.raises(BackendError, match="closed"):
         network.run(np.zeros((1, 1, 4, 4), np.float32))
+
+
+def test_a_call_that_fails_fails_alone():
+    """A request of OpenVINO's that failed tells of it to everyone who comes after."""
+    network = backends.open_backend(
+        small_network(), backends.Choice(backend="openvino", precision="fp32"), parallel=2
+    )
+    good = np.random.default_rng(0).random((1, 1, 20, 20), dtype=np.float32)
+    expected = network.run(good)
+
+    def run(i: int):
+        if i % 5:
+            return network.run(good)
+        with pytest.raises(RuntimeError):
+            network.run(np.zeros((1, 2, 9, 9), np.float32))
+        return expected
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(np.array_equal(found, expected) for found in pool.map(run, range(60)))
+    network.close()
 
 
 @pytest.mark.parametrize("name", backends.BACKENDS)
@@ -180,7 +201,8 @@ from vdsr.inference import backends
 from vdsr.inference.model_file import load_model
 
 file = load_model()
-network = backends.open_backend(file, backends.choose(file, sys.argv[1]), threads=1)
+choice, parallel = backends.choose(file, sys.argv[1]), int(sys.argv[2])
+network = backends.open_backend(file, choice, threads=parallel, parallel=parallel)
 network.run(np.zeros((1, 1, 32, 32), np.float32))
 status = Path("/proc/self/status").read_text()
 limit = int(re.search(r"VmSize:\\s+(\\d+)", status)[1]) * 1024 + 160 * 2**20
@@ -193,10 +215,15 @@ except OutOfMemory as error:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
-@pytest.mark.parametrize("name", backends.BACKENDS)
-def test_after_running_out_of_memory_a_smaller_array_fits(name: str):
+@pytest.mark.parametrize(
+    ("name", "parallel"), [*((name, 1) for name in backends.BACKENDS), ("openvino", 2)]
+)
+def test_after_running_out_of_memory_a_smaller_array_fits(name: str, parallel: int):
     done = subprocess.run(
-        [sys.executable, "-c", STARVED, name], capture_output=True, text=True, check=False
+        [sys.executable, "-c", STARVED, name, str(parallel)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "ran out of memory (1, 1, 32, 32)" in done.stdout, done.stderr
     assert done.stderr == ""

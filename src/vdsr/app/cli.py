@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vdsr.app import cli_benchmark, cli_train
+from vdsr.app import cli_benchmark, cli_quantize, cli_train
 from vdsr.app.console import INTERRUPTED, TERMINATED, command, json_argument
 from vdsr.app.options import Json, Model, Overwrite, Quiet
 
@@ -463,6 +463,7 @@ def fetch(
 
 data_app.command()(command(cli_train.pack))
 app.command()(command(cli_train.train))
+app.command()(command(cli_quantize.quantize))
 app.command()(command(cli_benchmark.benchmark))
 
 

@@ -12,9 +12,10 @@ from vdsr.app.console import ProgressDisplay, duration, say, write_json
 from vdsr.errors import UsageError
 from vdsr.imaging.files import format_of
 from vdsr.imaging.files.formats import check_quality
+from vdsr.inference.enlarger import Result
 from vdsr.inference.geometry import Target
 from vdsr.inference.memory import parse_size
-from vdsr.inference.upscaler import Result, Upscaler
+from vdsr.inference.upscaler import Upscaler
 
 _REPORTED = (
     "input",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from dataclasses import asdict, dataclass
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -13,58 +13,21 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-import vdsr
-from vdsr.errors import InputError, ModelError, OutOfMemory, UsageError
-from vdsr.imaging.files import Format, PictureReader, PictureWriter, PixelLayout, format_of
-from vdsr.imaging.files.decode import Samples
-from vdsr.imaging.files.encode import check_goal
-from vdsr.imaging.files.formats import check_quality
-from vdsr.inference import backends, memory
-from vdsr.inference.geometry import PASS_SCALE, Target, plan_passes
-from vdsr.inference.job import Job, OnProgress, plan_job
+from vdsr.errors import BackendError, ModelError, UsageError
+from vdsr.inference import backends, cpu, memory
+from vdsr.inference.enlarger import Enlarger, FileOptions, Result
+from vdsr.inference.geometry import Target
+from vdsr.inference.job import OnProgress
+from vdsr.inference.mapping import Item, Mapped, map_pictures
 from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model
-from vdsr.inference.pipeline import ValueRange
+from vdsr.inference.preview import preview
 
 AnyPath = str | os.PathLike[str]
 Array = TypeVar("Array", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
 
-PREVIEW_SIDE = 512
-# Bands are handed to the encoder in pieces, so that few of their bytes are held twice.
-_WRITE_ROWS = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What was done to a file.
-
-    Attributes:
-        input, output: paths.
-        width, height: of the output, px.
-        scale: by which its sides grew.
-        model: name of the model.
-        precision, backend: that were used.
-        seconds: from opening the input to the finished output.
-        megapixels_per_second: of the output.
-        peak_memory_bytes: largest resident size of the process so far.
-        notices: what was changed or could not be kept, a line each.
-    """
-
-    input: str
-    output: str
-    width: int
-    height: int
-    scale: float
-    model: str
-    precision: str
-    backend: str
-    seconds: float
-    megapixels_per_second: float
-    peak_memory_bytes: int
-    notices: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """As an object for JSON."""
-        return asdict(self)
+# Pictures of `Upscaler.map` in work for each that the network computes: the others are
+# decoded and encoded meanwhile.
+_PER_STREAM = 4
 
 
 class Upscaler:
@@ -112,9 +75,18 @@ class Upscaler:
         choice = backends.choose(model, backend, precision)
         self.backend = choice.backend
         self.precision = choice.precision
-        self._max_memory = max_memory
-        self._tile = tile
-        self._network = backends.open_backend(model, choice, threads=threads)
+        self._threads = threads
+        self._enlarger = Enlarger(
+            model=model,
+            choice=choice,
+            network=backends.open_backend(model, choice, threads=threads),
+            max_memory=max_memory,
+            tile=tile,
+        )
+        # Networks for several pictures at once, by their number; opened by `map`.
+        self._parallel: dict[int, backends.Backend] = {}
+        self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Upscaler:
         return self
@@ -129,7 +101,10 @@ class Upscaler:
 
     def close(self) -> None:
         """Give back the network. Nothing can be enlarged afterwards."""
-        self._network.close()
+        with self._lock:
+            self._closed = True
+            for network in (self._enlarger.network, *self._parallel.values()):
+                network.close()
 
     @overload
     def upscale(
@@ -204,19 +179,80 @@ class Upscaler:
         if isinstance(image, np.ndarray):
             if output is not None or format is not None or quality is not None:
                 raise UsageError("an array is enlarged into an array: no output, format or quality")
-            return self._upscale_array(image, target, progress)
+            return self._enlarger.array(image, target, progress)
         if output is None:
             raise UsageError("name the output file")
-        goal = Path(output)
-        return self._upscale_file(
-            Path(image),
-            goal,
+        options = FileOptions(format=format, quality=quality, overwrite=overwrite)
+        return self._enlarger.file(Path(image), Path(output), target, options, progress)
+
+    def map(
+        self,
+        images: Iterable[Item],
+        *,
+        in_flight: int | None = None,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        fit: tuple[int, int] | None = None,
+        restore: bool = False,
+        format: str | None = None,
+        quality: int | None = None,
+        overwrite: bool = False,
+    ) -> Iterator[Mapped]:
+        """Enlarge many pictures, several at once, in order.
+
+        Pictures are read from `images` as they are needed, at most `in_flight` ahead of
+        what was given back, and share the memory. A picture that fails does not stop the
+        others. Closing the iterator early (`break` in a loop that holds the only reference,
+        `close()`, an exception, Ctrl-C) cancels what has not begun and waits for what has.
+
+        Args:
+            images: any iterable, an endless one too, of arrays (see `upscale`), of paths
+                (the result is an array), or of pairs (input path, output path).
+            in_flight: most pictures that are read and not yet given back; each may take
+                one in `in_flight` parts of the memory. None is 4 for each core.
+            scale, width, height, fit, restore: see `Target`; x4 if none is given.
+            format, quality, overwrite: see `upscale`; for pairs.
+
+        Yields:
+            One `Mapped` per picture, in the order of `images`.
+
+        Raises:
+            UsageError: at once, for options that contradict each other or are out of range.
+            Exception: what `images` raises, and errors that are no `VdsrError`, after the
+                pictures in work were waited for.
+        """
+        threads = self._threads or cpu.cores()
+        if in_flight is None:
+            in_flight = _PER_STREAM * threads
+        if in_flight < 1:
+            raise UsageError(f"at least 1 picture in flight, not {in_flight}")
+        target = Target(scale=scale, width=width, height=height, fit=fit, restore=restore)
+        options = FileOptions(format=format, quality=quality, overwrite=overwrite)
+        share, streams = 1 / in_flight, min(in_flight, threads)
+        return map_pictures(
+            images,
+            lambda: self._part(share, streams),
             target,
-            format=format_of(goal, format),
-            quality=quality,
-            overwrite=overwrite,
-            progress=progress,
+            options,
+            in_flight=in_flight,
+            workers=min(in_flight, _PER_STREAM * streams),
         )
+
+    def _part(self, share: float, streams: int) -> Enlarger:
+        """For one of several pictures: its share of the memory, `streams` networks at once."""
+        with self._lock:
+            if self._closed:
+                raise BackendError("this upscaler is closed")
+            network = self._enlarger.network
+            if streams > 1:
+                if streams not in self._parallel:
+                    self._parallel[streams] = backends.open_backend(
+                        self.model, self._enlarger.choice, threads=self._threads, parallel=streams
+                    )
+                network = self._parallel[streams]
+        budget = self._enlarger.max_memory or memory.available() // 2
+        return replace(self._enlarger, network=network, max_memory=max(1, int(share * budget)))
 
     def preview(
         self,
@@ -239,126 +275,8 @@ class Upscaler:
         Raises:
             As `upscale`.
         """
-        goal = Path(output)
-        reader = PictureReader(Path(image))
-        height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
-        halo = self.model.architecture.halo
-        rows = _Middle.of(reader.height, height, halo)
-        columns = _Middle.of(reader.width, width, halo)
-        part = reader.crop(columns.first, rows.first, columns.length, rows.length)
-        inner = target if target.restore else Target(width=columns.grown, height=rows.grown)
-        values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
-        large = self._upscale_array(part, inner, None, values)[rows.cut, columns.cut]
-        layout = PixelLayout(
-            width=large.shape[1], height=large.shape[0], bands=reader.bands, dtype=reader.dtype
-        )
-        with PictureWriter(
-            goal,
-            layout,
-            format_of(goal, format),
-            source=reader,
-            values=(values.low, values.high),
-            overwrite=overwrite,
-        ) as writer:
-            writer.write(large)
-        return columns.start, rows.start, layout.width, layout.height
-
-    def _upscale_array(
-        self,
-        image: NDArray[Any],
-        target: Target,
-        progress: OnProgress | None,
-        values: ValueRange | None = None,
-    ) -> NDArray[Any]:
-        samples = _as_samples(image)
-        height, width, bands = samples.shape
-        layout = PixelLayout(width=width, height=height, bands=bands, dtype=samples.dtype.name)
-        values = values or ValueRange.of(layout.dtype, [samples], layout.has_alpha)
-        job = self._plan(layout, values, target)
-        rows = list(job.run([samples], progress))
-        result = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return result[..., 0] if image.ndim == 2 else result
-
-    def _upscale_file(
-        self,
-        path: Path,
-        goal: Path,
-        target: Target,
-        *,
-        format: Format,
-        quality: int | None,
-        overwrite: bool,
-        progress: OnProgress | None,
-    ) -> Result:
-        start = time.perf_counter()
-        check_quality(format, quality)
-        reader = PictureReader(path)
-        notices = list(reader.notices)
-        layout = PixelLayout(
-            width=reader.width, height=reader.height, bands=reader.bands, dtype=reader.dtype
-        )
-        # Sizes and goal are checked before a float picture is searched for its range.
-        plan_passes(layout.height, layout.width, target)
-        try:
-            values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
-            job = self._plan(layout, values, target)
-        except (InputError, OutOfMemory) as error:
-            raise type(error)(f"{path}: {error}") from error
-        if reader.dtype == "float32" and not values.is_unit:
-            notices.append(
-                f"float samples were taken as {values.low:g} (black) to {values.high:g} (white)"
-            )
-        check_goal(goal, job.layout, format, overwrite=overwrite)
-        writer = PictureWriter(
-            goal,
-            job.layout,
-            format,
-            source=reader,
-            quality=quality,
-            provenance=self._provenance(job.scale),
-            values=(values.low, values.high),
-            overwrite=overwrite,
-        )
-        with writer:
-            for band in job.run(reader.strips(), progress):
-                for top in range(0, len(band), _WRITE_ROWS):
-                    writer.write(band[top : top + _WRITE_ROWS])
-        seconds = time.perf_counter() - start
-        return Result(
-            input=str(path),
-            output=str(goal),
-            width=job.layout.width,
-            height=job.layout.height,
-            scale=job.scale,
-            model=self.model.metadata.name,
-            precision=self.precision,
-            backend=self.backend,
-            seconds=seconds,
-            megapixels_per_second=job.layout.width * job.layout.height / seconds / 1e6,
-            peak_memory_bytes=memory.peak_resident(),
-            notices=(*notices, *writer.notices),
-        )
-
-    def _provenance(self, scale: float) -> dict[str, str]:
-        metadata = self.model.metadata
-        return {
-            "Program": f"vdsr {vdsr.__version__}",
-            "Model": f"{metadata.name} {metadata.version}",
-            "ModelDigest": f"sha256:{self.model.digest}",
-            "Scale": f"{scale:g}",
-            "Precision": self.precision,
-        }
-
-    def _plan(self, layout: PixelLayout, values: ValueRange, target: Target) -> Job:
-        return plan_job(
-            layout,
-            values,
-            target,
-            model=self.model,
-            run=self._network.run,
-            budget=self._max_memory or memory.available() // 2,
-            tile=self._tile,
-        )
+        options = FileOptions(format=format, overwrite=overwrite)
+        return preview(self._enlarger, Path(image), Path(output), target, options)
 
 
 def upscale(
@@ -407,51 +325,3 @@ def upscale(
             quality=quality,
             overwrite=overwrite,
         )
-
-
-def _as_samples(image: NDArray[Any]) -> Samples:
-    """An array as `[H, W, bands]` of a sample type that files have.
-
-    Raises:
-        InputError: for another shape or dtype.
-    """
-    if image.dtype == np.float64:
-        image = image.astype(np.float32)
-    if image.dtype.name not in ("uint8", "uint16", "float32"):
-        raise InputError(f"an array of {image.dtype}: uint8, uint16, float32 or float64 is taken")
-    samples = image[..., None] if image.ndim == 2 else image
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or 0 in samples.shape:
-        raise InputError(
-            f"an array of shape {list(image.shape)}: [H, W] or [H, W, 1..4] with H, W >= 1 is taken"
-        )
-    return samples
-
-
-@dataclass(frozen=True)
-class _Middle:
-    """The middle of one axis, for a preview: what is read, and what is kept of it.
-
-    Attributes:
-        first, length: input px that are read.
-        grown: their length in the result.
-        start: where the preview begins in the whole result.
-        cut: what is kept of the grown part.
-    """
-
-    first: int
-    length: int
-    grown: int
-    start: int
-    cut: slice
-
-    @classmethod
-    def of(cls, axis_in: int, axis_out: int, halo: int) -> _Middle:
-        scale = axis_out / axis_in
-        side = min(PREVIEW_SIDE, axis_out)
-        start = (axis_out - side) // 2
-        margin = math.ceil(2 * halo / min(scale, PASS_SCALE)) + 6
-        first = max(0, math.floor(start / scale) - margin)
-        last = min(axis_in, math.ceil((start + side) / scale) + margin)
-        offset = start - round(first * scale)
-        grown = max(round((last - first) * scale), offset + side)
-        return cls(first, last - first, grown, start, slice(offset, offset + side))

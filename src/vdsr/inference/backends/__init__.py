@@ -2,7 +2,7 @@
 
 A backend is two methods (`Backend`). Its module is loaded by name, so that a
 backend that is not installed, or not asked for, costs nothing. Each module has
-`precisions()` and `open_backend(model, precision=..., threads=...)`.
+`precisions()` and `open_backend(model, precision=..., threads=..., parallel=...)`.
 """
 
 from __future__ import annotations
@@ -95,20 +95,25 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
     return Choice(backend=backend, precision=wanted)
 
 
-def open_backend(model: ModelFile, choice: Choice, *, threads: int | None = None) -> Backend:
+def open_backend(
+    model: ModelFile, choice: Choice, *, threads: int | None = None, parallel: int = 1
+) -> Backend:
     """Load `model` into the backend of `choice`.
 
     Args:
         model: the model file.
         choice: what `choose` gave.
-        threads: number of CPU threads; None leaves it to the backend.
+        threads: number of CPU threads in all; None leaves it to the backend.
+        parallel: calls of `run`, from as many threads, that are to be computed at once,
+            each on its part of the threads. Every backend may be called from any number
+            of threads; beyond `parallel`, they take turns.
 
     Raises:
         BackendError: if the backend refuses the model.
     """
     memory.give_back_at_once()
     backend: Backend = _module(choice.backend).open_backend(
-        model, precision=choice.precision, threads=threads
+        model, precision=choice.precision, threads=threads, parallel=parallel
     )
     return backend if model.fixed_shape is None else _OfOneShape(backend, model)
 

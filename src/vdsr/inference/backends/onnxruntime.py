@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import onnxruntime
 
 from vdsr.errors import BackendError, OutOfMemory
-from vdsr.inference import memory
+from vdsr.inference import cpu, memory
 from vdsr.inference.architecture import FloatArray
 from vdsr.inference.model_file import ModelFile
 
@@ -19,16 +21,23 @@ def precisions() -> tuple[str, ...]:
 
 
 class OnnxRuntimeBackend:
-    """One session, which is safe to call from several threads."""
+    """One session; beyond `parallel`, calls from several threads take turns.
 
-    def __init__(self, model: ModelFile, *, threads: int | None) -> None:
+    Each call adds its own thread to those of the session: for parallel calls the session
+    has only what they leave.
+    """
+
+    def __init__(self, model: ModelFile, *, threads: int | None, parallel: int) -> None:
         options = onnxruntime.SessionOptions()
         # The arena never gives memory back and grows by doubling; tiles differ in size.
         options.enable_cpu_mem_arena = False
         # What it logs of an error stands in the exception.
         options.log_severity_level = _FATAL
-        if threads is not None:
+        if parallel > 1:
+            options.intra_op_num_threads = max(1, (threads or cpu.cores()) - parallel + 1)
+        elif threads is not None:
             options.intra_op_num_threads = threads
+        self._turns = threading.Semaphore(parallel)
         try:
             self._session = onnxruntime.InferenceSession(
                 model.data, options, providers=["CPUExecutionProvider"]
@@ -41,10 +50,12 @@ class OnnxRuntimeBackend:
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise BackendError("this backend is closed")
         try:
-            (result,) = self._session.run(None, {self._input: np.ascontiguousarray(y, np.float32)})
+            with self._turns:
+                (result,) = session.run(None, {self._input: np.ascontiguousarray(y, np.float32)})
         except Exception as error:
             if memory.is_shortage(error):
                 raise OutOfMemory("ONNX Runtime ran out of memory") from error
@@ -56,6 +67,8 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> OnnxRuntimeBackend:
+def open_backend(
+    model: ModelFile, *, precision: str, threads: int | None, parallel: int
+) -> OnnxRuntimeBackend:
     """Load `model`; see `vdsr.inference.backends.open_backend`."""
-    return OnnxRuntimeBackend(model, threads=threads)
+    return OnnxRuntimeBackend(model, threads=threads, parallel=parallel)

@@ -31,72 +31,98 @@ def precisions() -> tuple[str, ...]:
 
 
 class OpenVinoBackend:
-    """One compiled model and one request; calls from several threads take turns.
+    """A compiled model and its asynchronous requests, one for every call in work.
 
-    One call already uses every core, so that parallel calls would only add memory.
+    Beyond the requests, calls from several threads take turns. With `parallel` 1 there is
+    one request, which uses all threads: parallel calls would only add memory. Else there are
+    `parallel` streams, each computing alone on its share of the threads.
     """
 
-    def __init__(self, model: ModelFile, *, precision: str, threads: int | None) -> None:
-        config: dict[str, object] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
+    def __init__(
+        self, model: ModelFile, *, precision: str, threads: int | None, parallel: int
+    ) -> None:
         self._model = model
-        self._config = config
+        self._config: dict[str, object] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        if threads is not None:
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        if parallel > 1:
+            self._config["NUM_STREAMS"] = parallel
+        else:
+            self._config["PERFORMANCE_HINT"] = "LATENCY"
+        # A stream that is done finds its next array waiting.
+        self._turns = threading.Semaphore(2 * parallel if parallel > 1 else 1)
         self._lock = threading.Lock()
         self._closed = False
-        self._compile()
+        self._idle: list[openvino.InferRequest] = []
+        self._compiled: openvino.CompiledModel | None = self._compile()
 
-    def _compile(self) -> None:
+    def _compile(self) -> openvino.CompiledModel:
         try:
-            self._compiled = openvino.Core().compile_model(self._model.graph, "CPU", self._config)
+            return openvino.Core().compile_model(self._model.graph, "CPU", self._config)
         except RuntimeError as error:
             if memory.is_shortage(error):
                 raise OutOfMemory("OpenVINO ran out of memory") from error
             source = self._model.source
             raise BackendError(f"{source}: OpenVINO refuses the model: {error}") from error
-        self._request = self._compiled.create_infer_request()
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
-        with self._lock:
-            if self._closed:
-                raise BackendError("this backend is closed")
+        with self._turns:
+            compiled, request = self._take()
             try:
-                if self._compiled is None:
-                    self._compile()
-                self._infer(openvino.Tensor(np.ascontiguousarray(y, np.float32)))
-                return np.array(self._request.get_output_tensor().data)
+                _infer(request, openvino.Tensor(np.ascontiguousarray(y, np.float32)))
+                result = np.array(request.get_output_tensor().data)
             except (RuntimeError, MemoryError) as error:
                 if not memory.is_shortage(error):
                     raise
                 # It keeps what it got before it failed: in it, smaller arrays would fail, too.
-                self._request = self._compiled = None
+                with self._lock:
+                    if compiled is self._compiled:
+                        self._drop()
+                del compiled, request
                 raise OutOfMemory("OpenVINO ran out of memory") from error
+            # A request that failed is not used again: it tells of it for ever.
+            with self._lock:
+                if compiled is self._compiled:
+                    self._idle.append(request)
+            return result
 
-    def _infer(self, tensor: openvino.Tensor) -> None:
-        """Run the request, and let Python see a Ctrl-C meanwhile."""
-        self._request.set_input_tensor(tensor)
-        self._request.start_async()
-        try:
-            while not self._request.wait_for(_POLL_MILLISECONDS):
-                pass
-        except (KeyboardInterrupt, SystemExit):
-            # Destroying a request waits for it, seconds for a large tile: let it run out.
-            self._request.cancel()
-            _ABANDONED.append((self._request, tensor))
-            self._request = self._compiled.create_infer_request()
-            raise
+    def _take(self) -> tuple[openvino.CompiledModel, openvino.InferRequest]:
+        with self._lock:
+            if self._closed:
+                raise BackendError("this backend is closed")
+            if self._compiled is None:
+                self._compiled = self._compile()
+            request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+            return self._compiled, request
+
+    def _drop(self) -> None:
+        self._compiled = None
+        self._idle.clear()
 
     def close(self) -> None:
-        """See `Backend.close`."""
+        """See `Backend.close`. Calls in work are finished first by those who made them."""
         with self._lock:
             self._closed = True
-            self._request = self._compiled = None
+            self._drop()
 
 
-def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> OpenVinoBackend:
+def _infer(request: openvino.InferRequest, tensor: openvino.Tensor) -> None:
+    """Run a request, and let Python see a Ctrl-C meanwhile."""
+    request.set_input_tensor(tensor)
+    request.start_async()
+    try:
+        while not request.wait_for(_POLL_MILLISECONDS):
+            pass
+    except (KeyboardInterrupt, SystemExit):
+        # Destroying a request waits for it, seconds for a large tile: let it run out.
+        request.cancel()
+        _ABANDONED.append((request, tensor))
+        raise
+
+
+def open_backend(
+    model: ModelFile, *, precision: str, threads: int | None, parallel: int
+) -> OpenVinoBackend:
     """Load `model`; see `vdsr.inference.backends.open_backend`."""
-    return OpenVinoBackend(model, precision=precision, threads=threads)
+    return OpenVinoBackend(model, precision=precision, threads=threads, parallel=parallel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import numpy as np
 import torch
@@ -22,11 +23,16 @@ def precisions() -> tuple[str, ...]:
 
 
 class TorchBackend:
-    """The layers of a model file, run in eager mode, channels last."""
+    """The layers of a model file, run in eager mode, channels last.
+
+    Calls from several threads take turns: one already uses the whole device, and the
+    precision of cuDNN is a setting of the whole process.
+    """
 
     def __init__(self, model: ModelFile, *, precision: str, threads: int | None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
+        self._lock = threading.Lock()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = _DTYPES[precision]
         self._residual = model.architecture.residual
@@ -44,12 +50,12 @@ class TorchBackend:
     @torch.inference_mode()
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
-        if self._layers is None:
-            raise BackendError("this backend is closed")
         try:
             # TF32 keeps 10 bits of the mantissa: fp32 would not be fp32.
             # (`flags` switches off cuDNN unless it is told not to.)
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            with self._lock, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                if self._layers is None:
+                    raise BackendError("this backend is closed")
                 return self._forward(self._layers, self._tensor(np.require(y, None, ["C", "W"])))
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -72,9 +78,12 @@ class TorchBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._layers = None
+        with self._lock:
+            self._layers = None
 
 
-def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> TorchBackend:
+def open_backend(
+    model: ModelFile, *, precision: str, threads: int | None, parallel: int
+) -> TorchBackend:
     """Load `model`; see `vdsr.inference.backends.open_backend`."""
     return TorchBackend(model, precision=precision, threads=threads)

@@ -123,6 +123,8 @@ class VastStreamXBackend:
         return array.reshape(1, 1, SIDE, SIDE)
 
 
-def open_backend(model: ModelFile, *, precision: str, threads: int | None) -> VastStreamXBackend:
+def open_backend(
+    model: ModelFile, *, precision: str, threads: int | None, parallel: int
+) -> VastStreamXBackend:
     """Load `model`; see `vdsr.inference.backends.open_backend`."""
     return VastStreamXBackend(model, precision=precision)

@@ -1,0 +1,1 @@
+"""int8: calibration, quantisation, and what both cost."""

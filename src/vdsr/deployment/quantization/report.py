@@ -1,0 +1,163 @@
+"""What quantisation did, layer by layer: as text, as JSON, and as a page with plots."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vdsr.deployment.onnx_file import model_bytes
+from vdsr.deployment.quantization.network import LayerTable, Quantized
+from vdsr.deployment.quantization.search import Trial
+from vdsr.inference import backends
+from vdsr.inference.architecture import FloatArray
+from vdsr.inference.model_file import ModelFile, ModelMetadata
+
+# Patches that single layers are measured on: their order is clear after a few.
+_PATCHES = 8
+_WIDTH, _ROW = 760, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCost:
+    """What one int8 layer costs.
+
+    Attributes:
+        table: what calibration found.
+        alone: rms change of the network's output, in gray levels of 0..255, if this layer
+            alone is in int8.
+    """
+
+    table: LayerTable
+    alone: float
+
+
+def layer_costs(trial: Trial, patches: FloatArray, *, backend: str = "auto") -> list[LayerCost]:
+    """Run the network with every int8 layer in turn, all others in float.
+
+    Args:
+        trial: what was quantised.
+        patches: float32 `[N, 1, P, P]`.
+        backend: what it is run on.
+    """
+    quantized, some = trial.quantized, patches[:: max(1, len(patches) // _PATCHES)]
+    metadata = ModelMetadata(name="one layer", residual=quantized.exact.residual)
+    exact = _run(model_bytes(quantized.exact, metadata), some, backend, "fp32")
+    found = []
+    for row in quantized.table:
+        data = model_bytes(
+            quantized.exact,
+            ModelMetadata(name="one layer", residual=metadata.residual, precision="int8"),
+            quantized={row.layer: quantized.layers[row.layer]},
+        )
+        change = _run(data, some, backend, "int8") - exact
+        alone = float(np.sqrt(np.square(change, dtype=np.float64).mean())) * 255.0
+        found.append(LayerCost(table=row, alone=alone))
+    return found
+
+
+def _run(data: bytes, patches: FloatArray, backend: str, precision: str) -> FloatArray:
+    model = ModelFile(data, "one layer")
+    network = backends.open_backend(model, backends.choose(model, backend, precision))
+    try:
+        return np.concatenate([network.run(patch[None]) for patch in patches])
+    finally:
+        network.close()
+
+
+def summary(trials: Sequence[Trial]) -> str:
+    """The ways that were tried, best first, as a table of text."""
+    scales = list(trials[0].drop)
+    head = f"{'method':<12}" + "".join(f"{'loss ' + scale + ', dB':>14}" for scale in scales)
+    rows = [
+        f"{trial.quantized.settings.method:<12}"
+        + "".join(f"{trial.drop[scale]:>14.4f}" for scale in scales)
+        for trial in trials
+    ]
+    return "\n".join([head, *rows])
+
+
+def layers_text(costs: Sequence[LayerCost]) -> str:
+    """A row per layer, as text."""
+    head = "layer   highest  becomes 255   clipped  input noise  output noise  alone, levels"
+    rows = [
+        f"{cost.table.layer:>5}{cost.table.highest:>10.4g}{cost.table.threshold:>13.4g}"
+        f"{cost.table.clipped:>10.2e}{cost.table.input_noise:>12.2%}"
+        f"{cost.table.output_noise:>14.2%}"
+        f"{cost.alone:>15.4f}"
+        for cost in costs
+    ]
+    return "\n".join([head, *rows])
+
+
+def as_json(trials: Sequence[Trial], costs: Sequence[LayerCost]) -> dict[str, Any]:
+    """Everything, for machines."""
+    return {
+        "trials": [
+            {
+                "settings": asdict(trial.quantized.settings),
+                "table": trial.quantized.digest,
+                "psnr": trial.psnr,
+                "loss": trial.drop,
+            }
+            for trial in trials
+        ],
+        "layers": [{**asdict(cost.table), "alone": cost.alone} for cost in costs],
+    }
+
+
+def page(trials: Sequence[Trial], costs: Sequence[LayerCost], *, heading: str) -> str:
+    """One page of HTML that needs no other file.
+
+    Args:
+        trials: best first, at least one.
+        costs: of the best one.
+        heading: what was quantised.
+    """
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{html.escape(heading)}</title><style>"
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}"
+        "pre{overflow-x:auto}svg{width:100%;font-size:12px}</style></head><body>"
+        f"<h1>{html.escape(heading)}</h1>"
+        "<h2>Calibrations, best first</h2>"
+        f"<pre>{html.escape(summary(trials))}</pre>"
+        "<p>Loss: PSNR of the float model minus that of the int8 model, on pictures kept out of"
+        " calibration.</p>"
+        "<h2>Layers</h2>"
+        f"<pre>{html.escape(layers_text(costs))}</pre>"
+        "<p>Clipped: share of the positive inputs beyond what becomes 255. Noise: rms error over"
+        " rms value, everything before the layer included. Alone: rms change of the network's"
+        " output, in levels of 0..255, if this layer alone is in int8.</p>"
+        f"{bars([(f'layer {c.table.layer}', c.alone) for c in costs], unit='levels')}"
+        "</body></html>\n"
+    )
+
+
+def bars(values: Sequence[tuple[str, float]], *, unit: str) -> str:
+    """Horizontal bars as an `<svg>` element.
+
+    Args:
+        values: name and length, 0 or more.
+        unit: of the lengths.
+    """
+    top = max((value for _, value in values), default=0.0) or 1.0
+    height = _ROW * len(values)
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{html.escape(unit)}">']
+    for i, (name, value) in enumerate(values):
+        y, length = _ROW * i, (_WIDTH - 200) * value / top
+        parts.append(f'<text x="0" y="{y + 14}">{html.escape(name)}</text>')
+        parts.append(f'<rect x="70" y="{y + 3}" width="{length:.1f}" height="14" fill="#0072b2"/>')
+        text = f"{value:.4f} {html.escape(unit)}"
+        parts.append(f'<text x="{76 + length:.1f}" y="{y + 14}">{text}</text>')
+    return "".join((*parts, "</svg>"))
+
+
+def most_costly(quantized: Quantized, costs: Sequence[LayerCost]) -> str:
+    """The layers that cost most, in a line."""
+    first = sorted(costs, key=lambda cost: -cost.alone)[:3]
+    names = ", ".join(f"{cost.table.layer} ({cost.alone:.3f})" for cost in first)
+    return f"of {len(quantized.layers)} int8 layers, these cost most (levels of 0..255): {names}"

@@ -1,0 +1,76 @@
+"""The middle of a picture, enlarged as it will be in the whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
+from vdsr.inference.enlarger import Enlarger, FileOptions
+from vdsr.inference.geometry import PASS_SCALE, Target, plan_passes
+from vdsr.inference.pipeline import ValueRange
+
+PREVIEW_SIDE = 512
+
+
+def preview(
+    enlarger: Enlarger,
+    image: Path,
+    goal: Path,
+    target: Target,
+    options: FileOptions,
+) -> tuple[int, int, int, int]:
+    """Enlarge only the middle of a picture file; see `Upscaler.preview`."""
+    reader = PictureReader(image)
+    height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
+    halo = enlarger.model.architecture.halo
+    rows = _Middle.of(reader.height, height, halo)
+    columns = _Middle.of(reader.width, width, halo)
+    part = reader.crop(columns.first, rows.first, columns.length, rows.length)
+    inner = target if target.restore else Target(width=columns.grown, height=rows.grown)
+    values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
+    large = enlarger.array(part, inner, values=values)[rows.cut, columns.cut]
+    layout = PixelLayout(
+        width=large.shape[1], height=large.shape[0], bands=reader.bands, dtype=reader.dtype
+    )
+    with PictureWriter(
+        goal,
+        layout,
+        format_of(goal, options.format),
+        source=reader,
+        values=(values.low, values.high),
+        overwrite=options.overwrite,
+    ) as writer:
+        writer.write(large)
+    return columns.start, rows.start, layout.width, layout.height
+
+
+@dataclass(frozen=True)
+class _Middle:
+    """The middle of one axis, for a preview: what is read, and what is kept of it.
+
+    Attributes:
+        first, length: input px that are read.
+        grown: their length in the result.
+        start: where the preview begins in the whole result.
+        cut: what is kept of the grown part.
+    """
+
+    first: int
+    length: int
+    grown: int
+    start: int
+    cut: slice
+
+    @classmethod
+    def of(cls, axis_in: int, axis_out: int, halo: int) -> _Middle:
+        scale = axis_out / axis_in
+        side = min(PREVIEW_SIDE, axis_out)
+        start = (axis_out - side) // 2
+        margin = math.ceil(2 * halo / min(scale, PASS_SCALE)) + 6
+        first = max(0, math.floor(start / scale) - margin)
+        last = min(axis_in, math.ceil((start + side) / scale) + margin)
+        offset = start - round(first * scale)
+        grown = max(round((last - first) * scale), offset + side)
+        return cls(first, last - first, grown, start, slice(offset, offset + side))
