@@ -21,11 +21,11 @@ import openvino
 from numpy.typing import NDArray
 from openvino.utils.decorators import custom_preprocess_function
 
-from vdsr.deployment.benchmark.machine import cores
 from vdsr.deployment.benchmark.network import picture
 from vdsr.deployment.benchmark.plan import load_models
 from vdsr.deployment.benchmark.rounds import interleaved, median
 from vdsr.inference.architecture import FloatArray
+from vdsr.inference.cpu import cores
 from vdsr.inference.model_file import ModelFile
 from vdsr.inference.tiling import Span
 

@@ -4,9 +4,10 @@
 
 A step is everything: making the batch, forward, backward, optimiser. Its arithmetic is
 counted as 6 x multiply-accumulates x pixels: 2 for the output, 4 for both gradients. The
-rate to compare with is that of torch's own product of two square float32 matrices, by as
-many threads, measured between the steps, since the speed of machines wanders. The best
-of all rounds counts on both sides. The loader is timed alone, on the same device.
+rate to compare with is that of torch's own product of two square matrices in the recipe's
+precision, by as many threads, measured between the steps, since the speed of machines
+wanders. The best of all rounds counts on both sides. The loader is timed alone, on the
+same device.
 """
 
 from __future__ import annotations
@@ -44,14 +45,18 @@ def main(path: Path, name: str, threads: int, rounds: int) -> None:
     )
     network = build_network(recipe.network, recipe.stages[-1].depth)
     layers = list(network.convolutions)
+    for layer in layers:
+        # As the trainer has them.
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     optimizer = Muon(
         [layer.weight for layer in layers[1:-1]],
         [*layers[0].parameters(), *layers[-1].parameters()],
         rate=1e-3,
         other_rate=1e-4,
     )
-    a, b = torch.rand(2, SIDE, SIDE)
-    parallel = Parallel(network, threads)
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    a, b = torch.rand(2, SIDE, SIDE).to(dtype)
+    parallel = Parallel(network, threads, dtype=dtype)
 
     def step() -> None:
         batch = patches(0)
@@ -73,6 +78,7 @@ def main(path: Path, name: str, threads: int, rounds: int) -> None:
     figures = {
         "recipe": name,
         "threads": threads,
+        "precision": recipe.precision,
         "seconds_per_step": min(steps),
         "megapixels_per_second": pixels / min(steps) / 1e6,
         "gflops": rate,

@@ -133,7 +133,7 @@ def test_sizes(vdsr, picture: Path, small_model: Path, options: list[str], expec
         (["--format", "bmp"], "unknown format 'bmp'"),
         (["--model", "best"], "no model named 'best'"),
         (["--backend", "tensorflow"], "unknown backend 'tensorflow'"),
-        (["--precision", "int8"], "holds fp32 weights, not int8"),
+        (["--precision", "int8", "--backend", "torch"], "torch has no int8 on this machine"),
         (["--precision", "int4"], "unknown precision 'int4'"),
     ],
 )

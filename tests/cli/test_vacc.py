@@ -55,7 +55,7 @@ def card(vdsr, tmp_path: Path, originals: Path) -> Path:
         *("--pictures", enlarged, "--calibration", calibration),
     )
     assert code == 0
-    assert "builds fp16, int8" in out
+    assert "builds fp16, int8, int8-equalized" in out
     return tmp_path / "card"
 
 
@@ -269,7 +269,7 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
         False,
         True,
     )
-    for name in ("test_int8", "test_fp16"):
+    for name in ("test_int8", "test-equalized_int8", "test_fp16"):
         compiled = card / "deploy_weights" / name
         compiled.mkdir(parents=True)
         (compiled / "mod.so").write_bytes(b"")

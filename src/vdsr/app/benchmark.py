@@ -14,11 +14,12 @@ import typer
 from vdsr.app.console import say, write_json
 from vdsr.app.evaluate import write_text
 from vdsr.app.upscale import parse_box
-from vdsr.deployment.benchmark import machine, quality
+from vdsr.deployment.benchmark import quality
 from vdsr.deployment.benchmark.measure import benchmark
 from vdsr.deployment.benchmark.plan import Settings, candidates, load_models
 from vdsr.deployment.benchmark.report import as_text
 from vdsr.errors import OutputError, UsageError
+from vdsr.inference import cpu
 
 NO_PROGRAM = "none"
 
@@ -55,7 +56,7 @@ def run(request: Request) -> None:
         VdsrError: as the backends.
     """
     _check(request)
-    threads = request.threads or machine.cores()
+    threads = request.threads or cpu.cores()
     models = load_models(request.models)
 
     def tell(text: str) -> None:

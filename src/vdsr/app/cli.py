@@ -71,7 +71,11 @@ def upscale(
         str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch.")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option("--precision", help="auto (that of the model), fp32, fp16 or int8.")
+        str,
+        typer.Option(
+            "--precision",
+            help="fp32, fp16 or int8. (default: auto: int8 for a shipped model where it is faster)",
+        ),
     ] = "auto",
     max_memory: Annotated[
         str | None,
@@ -332,7 +336,10 @@ def evaluate(
         str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch; or several.")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option("--precision", help="auto, fp32, fp16 or int8; or several.")
+        str,
+        typer.Option(
+            "--precision", help="auto (that of the model), fp32, fp16 or int8; or several."
+        ),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads. (default: all cores)")

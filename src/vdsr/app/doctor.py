@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from importlib.metadata import requires
@@ -15,8 +14,9 @@ import vdsr
 from vdsr.app.console import write_json
 from vdsr.deployment.benchmark import machine
 from vdsr.errors import VdsrError
-from vdsr.inference import backends, memory
+from vdsr.inference import backends, cpu, memory
 from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
+from vdsr.inference.selection import select
 
 _REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
 _PROBE = 48
@@ -29,9 +29,10 @@ def run(json: str | None) -> None:
         "vdsr": vdsr.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": machine.cpu_name(),
-        "cores": os.cpu_count(),
-        "instructions": machine.instructions(),
+        "cpu": cpu.name(),
+        "cores": cpu.cores(),
+        "instructions": list(cpu.instructions()),
+        "int8": {"faster": bool(cpu.int8_instructions()), "saturates": cpu.int8_saturates()},
         "memory_available_bytes": memory.available(),
         "packages": {
             name: machine.installed_version(name) for name in ("numpy", "pyvips", "pyvips-binary")
@@ -44,9 +45,9 @@ def run(json: str | None) -> None:
         "backends": {name: _backend(name, model) for name in backends.BACKENDS},
         "models": list(shipped_models()),
     }
-    choice = backends.choose(model)
+    used, choice = select(DEFAULT_MODEL)
     found["would_use"] = {
-        "model": f"{DEFAULT_MODEL} {model.metadata.version}",
+        "model": f"{used.metadata.name} {used.metadata.version}",
         "backend": choice.backend,
         "precision": choice.precision,
     }
@@ -61,6 +62,7 @@ def _print(found: dict[str, Any]) -> None:
         ("vdsr", f"{found['vdsr']} (Python {found['python']}, {found['system']})"),
         ("CPU", f"{found['cpu']}, {found['cores']} cores"),
         ("instructions", ", ".join(found["instructions"]) or "unknown"),
+        ("int8", _int8()),
         ("memory", f"{memory.format_size(found['memory_available_bytes'])} available"),
         ("libvips", found["libvips"]),
     ]
@@ -74,6 +76,16 @@ def _print(found: dict[str, Any]) -> None:
     rows.append(("would use", f"{use['model']}, {use['precision']}, on {use['backend']}"))
     for name, value in rows:
         typer.echo(f"{name:<21}{value}")
+
+
+def _int8() -> str:
+    """What this CPU makes of int8, for people."""
+    found = cpu.int8_instructions()
+    if found:
+        return f"faster than float here, by {', '.join(found)}"
+    if cpu.int8_saturates():
+        return "8-bit weights saturate here: 'vdsr quantize --target avx2' makes 7-bit ones"
+    return "not known to be faster here"
 
 
 def _backend(name: str, model: ModelFile) -> dict[str, Any]:

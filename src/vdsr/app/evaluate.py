@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from vdsr.evaluation.fid import FeatureNetwork
 from vdsr.evaluation.known import doubt
 from vdsr.evaluation.report import as_csv, table
 from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.inference.selection import int8_form
 
 METRICS = ("psnr", "ssim", "consistency", "speed", "fid")
 _INTERVAL_SECONDS = 5.0
@@ -145,20 +146,34 @@ def _list(text: str) -> list[str]:
 
 def _contestants(request: Request) -> list[Contestant]:
     """Every model on every backend in every precision that is asked for."""
-    files = [load_model(model) for model in request.models]
+    precisions = _list(request.precision)
+    # A shipped model stands for its int8 form, too, if that is asked for by name.
+    names = {
+        (model, precision): (int8_form(model) if precision == "int8" else None) or model
+        for model in request.models
+        for precision in precisions
+    }
+    files = {name: load_model(name) for name in dict.fromkeys(names.values())}
+    shown = dict(_named(files))
     return [
-        Contestant(model, backend=backend, precision=precision, threads=request.threads, name=name)
-        for (model, name), backend, precision in itertools.product(
-            _named(files), _list(request.backend), _list(request.precision)
+        Contestant(
+            files[names[model, precision]],
+            backend=backend,
+            precision=precision,
+            threads=request.threads,
+            name=shown[names[model, precision]],
+        )
+        for model, backend, precision in itertools.product(
+            request.models, _list(request.backend), precisions
         )
     ]
 
 
-def _named(files: list[ModelFile]) -> Iterator[tuple[ModelFile, str]]:
-    """Models with their names; where two have the same name, where they are from."""
-    names = [file.metadata.name for file in files]
-    for file, name in zip(files, names, strict=True):
-        yield file, name if names.count(name) == 1 else file.source
+def _named(files: Mapping[str, ModelFile]) -> Iterator[tuple[str, str]]:
+    """The name of every model; where two have the same name, where they are from."""
+    names = [file.metadata.name for file in files.values()]
+    for (given, file), name in zip(files.items(), names, strict=True):
+        yield given, name if names.count(name) == 1 else file.source
 
 
 def _write(request: Request, rows: list[Row], warnings: list[str]) -> None:

@@ -15,6 +15,7 @@ _INSTRUCTIONS = {
     "AVX-512": ("avx512f", "AVX512F", "AVX512_SKX", "X86_V4"),
     "AVX-512 VNNI": ("avx512_vnni", "AVX512VNNI", "AVX512_CLX", "AVX512_ICL"),
     "AVX VNNI": ("avx_vnni", "AVXVNNI"),
+    "AVX-512 BF16": ("avx512_bf16", "AVX512BF16", "AVX512_SPR"),
     "AMX int8": ("amx_int8", "AMXINT8"),
     "NEON dot product": ("asimddp", "ASIMDDP"),
 }

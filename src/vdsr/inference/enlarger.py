@@ -22,6 +22,7 @@ from vdsr.inference.geometry import Target, plan_passes
 from vdsr.inference.job import Job, OnProgress, plan_job
 from vdsr.inference.model_file import ModelFile
 from vdsr.inference.pipeline import ValueRange
+from vdsr.inference.selection import int8_notice
 
 # Bands are handed to the encoder in pieces, so that few of their bytes are held twice.
 _WRITE_ROWS = 64
@@ -143,6 +144,8 @@ class Enlarger:
         check_quality(format, options.quality)
         reader = PictureReader(path)
         notices = list(reader.notices)
+        if (notice := int8_notice(self.model)) is not None:
+            notices.append(notice)
         layout = PixelLayout(
             width=reader.width, height=reader.height, bands=reader.bands, dtype=reader.dtype
         )

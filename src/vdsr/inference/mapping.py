@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError, OutOfMemory, VdsrError
+from vdsr.errors import BackendError, InputError, OutOfMemory, VdsrError
 from vdsr.imaging.files import PictureReader
 from vdsr.inference.enlarger import Enlarger, FileOptions, Result
 from vdsr.inference.geometry import Target
@@ -41,14 +41,14 @@ class Mapped:
 
 
 def map_pictures(
-    images: Iterable[Item],
+    images: Iterator[Item],
     open_enlarger: Callable[[], Enlarger],
     target: Target,
     options: FileOptions,
     *,
     in_flight: int,
     workers: int,
-) -> Iterator[Mapped]:
+) -> Generator[Mapped, None, None]:
     """Enlarge pictures; see `Upscaler.map`.
 
     Args:
@@ -60,15 +60,26 @@ def map_pictures(
         One `Mapped` per picture, in order.
     """
     enlarger = open_enlarger()
-    numbered = enumerate(images)
     waiting: deque[Future[Mapped]] = deque()
+    # Not `enumerate`, which holds a picture while the next one is waited for.
+    count, ended = 0, False
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vdsr-map")
     try:
         while True:
-            while len(waiting) < in_flight and (entry := next(numbered, None)) is not None:
-                waiting.append(pool.submit(_enlarge, enlarger, *entry, target, options))
-            # The last picture must not be held while the next one is waited for.
-            entry = None
+            while not ended and len(waiting) < in_flight:
+                try:
+                    item = next(images)
+                except StopIteration:
+                    ended = True
+                except Exception as error:
+                    # In its place: what was read before it is given back first.
+                    ended = True
+                    waiting.append(Future())
+                    waiting[-1].set_exception(error)
+                else:
+                    waiting.append(pool.submit(_enlarge, enlarger, count, item, target, options))
+                    count += 1
+                    del item
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -84,6 +95,8 @@ def _enlarge(
         return Mapped(
             index=index, source=item, result=_result(enlarger, item, name, target, options)
         )
+    except BackendError:  # closed or broken: the next picture would fare no better
+        raise
     except VdsrError as error:
         return Mapped(index=index, source=item, error=_named(error, name))
     except MemoryError:
@@ -109,13 +122,14 @@ def _result(
 
 
 def _name(index: int, item: object) -> str:
-    path = item[0] if isinstance(item, tuple) and item else item
-    return os.fspath(path) if isinstance(path, str | os.PathLike) else f"picture {index}"
+    path = item[0] if isinstance(item, tuple | list) and item else item
+    # As errors write it: without `./` and the like.
+    return str(Path(path)) if isinstance(path, str | os.PathLike) else f"picture {index}"
 
 
 def _named(error: VdsrError, name: str) -> VdsrError:
     """The error with the picture in its text, without the frames that hold the picture."""
-    if name not in str(error):
+    if not str(error).startswith(f"{name}: "):
         error.args = (f"{name}: {error}",)
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

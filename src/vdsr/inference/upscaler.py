@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import BackendError, ModelError, UsageError
+from vdsr.imaging.files.formats import check_quality, format_of
 from vdsr.inference import backends, cpu, memory
 from vdsr.inference.enlarger import Enlarger, FileOptions, Result
 from vdsr.inference.geometry import Target
 from vdsr.inference.job import OnProgress
 from vdsr.inference.mapping import Item, Mapped, map_pictures
-from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile, load_model
+from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile
 from vdsr.inference.preview import preview
+from vdsr.inference.selection import select
 
 AnyPath = str | os.PathLike[str]
 Array = TypeVar("Array", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
@@ -36,7 +38,8 @@ class Upscaler:
     Args:
         model: name of a shipped model, or path of a model file.
         backend: `auto`, `openvino`, `onnxruntime` or `torch`.
-        precision: `auto` (that of the model), `fp32`, `fp16` or `int8`.
+        precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is that of a model file, and int8
+            for a shipped model where this CPU is faster in it; see `selection.select`.
         threads: CPU threads; None leaves it to the backend.
         max_memory: bytes of working memory, above what the process holds when idle; None
             is half of what is free at the start of each picture.
@@ -64,22 +67,20 @@ class Upscaler:
             raise UsageError(f"at least 1 thread, not {threads}")
         if tile is not None and tile < 1:
             raise UsageError(f"a tile is at least 1 px, not {tile}")
-        if not isinstance(model, ModelFile):
-            model = load_model(model if isinstance(model, str) else Path(model))
-        if model.fixed_shape is not None:
+        file, choice = select(model, backend, precision)
+        if file.fixed_shape is not None:
             raise ModelError(
-                f"{model.source}: made for {'x'.join(map(str, model.fixed_shape))} alone;"
+                f"{file.source}: made for {'x'.join(map(str, file.fixed_shape))} alone;"
                 " pictures of any size need a model file whose sizes are free"
             )
-        self.model = model
-        choice = backends.choose(model, backend, precision)
+        self.model = file
         self.backend = choice.backend
         self.precision = choice.precision
         self._threads = threads
         self._enlarger = Enlarger(
-            model=model,
+            model=file,
             choice=choice,
-            network=backends.open_backend(model, choice, threads=threads),
+            network=backends.open_backend(file, choice, threads=threads),
             max_memory=max_memory,
             tile=tile,
         )
@@ -198,7 +199,7 @@ class Upscaler:
         format: str | None = None,
         quality: int | None = None,
         overwrite: bool = False,
-    ) -> Iterator[Mapped]:
+    ) -> Generator[Mapped, None, None]:
         """Enlarge many pictures, several at once, in order.
 
         Pictures are read from `images` as they are needed, at most `in_flight` ahead of
@@ -207,8 +208,9 @@ class Upscaler:
         `close()`, an exception, Ctrl-C) cancels what has not begun and waits for what has.
 
         Args:
-            images: any iterable, an endless one too, of arrays (see `upscale`), of paths
-                (the result is an array), or of pairs (input path, output path).
+            images: any iterable, an endless one too, of arrays (see `upscale`; left as they
+                are until given back), of paths (the result is an array), or of pairs
+                (input path, output path).
             in_flight: most pictures that are read and not yet given back; each may take
                 one in `in_flight` parts of the memory. None is 4 for each core.
             scale, width, height, fit, restore: see `Target`; x4 if none is given.
@@ -218,20 +220,26 @@ class Upscaler:
             One `Mapped` per picture, in the order of `images`.
 
         Raises:
-            UsageError: at once, for options that contradict each other or are out of range.
-            Exception: what `images` raises, and errors that are no `VdsrError`, after the
-                pictures in work were waited for.
+            UsageError: at once, for options that contradict each other or are out of range,
+                and for a single path.
+            BackendError: where the next picture is asked for, if the upscaler is closed.
+            Exception: what `images` raises, and errors that are no `VdsrError`: in their
+                place, after the pictures before; nothing is in work then.
         """
         threads = self._threads or cpu.cores()
         if in_flight is None:
             in_flight = _PER_STREAM * threads
         if in_flight < 1:
             raise UsageError(f"at least 1 picture in flight, not {in_flight}")
+        if isinstance(images, str | os.PathLike):  # a string is an iterable, of letters
+            raise UsageError(f"{os.fspath(images)!r:.60} is one path: put it in a list")
         target = Target(scale=scale, width=width, height=height, fit=fit, restore=restore)
+        # Without a format each suffix tells; any lossy one tells the range of the quality.
+        check_quality(format_of(Path("lossy.jpg"), format), quality)
         options = FileOptions(format=format, quality=quality, overwrite=overwrite)
         share, streams = 1 / in_flight, min(in_flight, threads)
         return map_pictures(
-            images,
+            iter(images),
             lambda: self._part(share, streams),
             target,
             options,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from vdsr.deployment.benchmark.fresh import REFERENCE
 from vdsr.errors import BackendError, UsageError
 from vdsr.inference import backends
-from vdsr.inference.model_file import ModelFile, load_model, shipped_models
+from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.inference.selection import int8_form
 
 ALL = "all"
 # Batches and streams of large pictures would only measure the memory.
@@ -76,16 +77,16 @@ class Candidate:
 
 
 def load_models(names: Sequence[str]) -> list[ModelFile]:
-    """The models of these names or paths, and the int8 siblings that ship with them.
+    """The models of these names or paths, and the int8 forms that ship with them.
 
     Raises:
         ModelError: if one cannot be loaded.
     """
     wanted = list(dict.fromkeys(names))
     for name in names:
-        sibling = f"{name}-int8"
-        if sibling in shipped_models() and sibling not in wanted:
-            wanted.append(sibling)
+        integers = int8_form(name)
+        if integers is not None and integers not in wanted:
+            wanted.append(integers)
     return [load_model(name) for name in wanted]
 
 

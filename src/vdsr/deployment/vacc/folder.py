@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from vdsr.deployment.formats.check import Run, luma_check
+import numpy as np
+
+from vdsr.deployment.formats.check import Check, Run, luma_check
 from vdsr.deployment.formats.format import Format, Options, Plan
 from vdsr.deployment.formats.network import Network
 from vdsr.deployment.formats.onnx import check_model_file
 from vdsr.deployment.formats.torchscript import run_file, save
+from vdsr.deployment.quantization.elsewhere import equalized
 from vdsr.deployment.vacc.configuration import (
     OPSET,
     SHAPE,
@@ -31,6 +35,7 @@ from vdsr.deployment.vacc.pictures import (
     Picture,
     bmp,
     card_input,
+    network_input,
     read_folder,
     refuse_evaluated,
 )
@@ -62,10 +67,12 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
         checks=(
             check_model_file(f"{name}/{content.onnx}", network.precision, SHAPE),
             luma_check("PyTorch", torchscript, network.precision, shape=SHAPE),
+            *content.further_checks(f"{name}/"),
         ),
         contents=(
             *_FOLDERS,
             content.onnx,
+            content.equalized,
             content.torchscript,
             LIST,
             MANIFEST,
@@ -92,9 +99,11 @@ class _Content:
         self._name = file_name(network.metadata.name)
         self.onnx = f"{self._name}.onnx"
         self.torchscript = f"{self._name}.torchscript.pt"
+        self.equalized = f"{self._name}-equalized.onnx"
         self.builds = {"fp16": Build(network=self.onnx, precision="fp16")}
         if calibration:
             self.builds["int8"] = Build(network=self.onnx, precision="int8")
+            self.builds["int8-equalized"] = Build(network=self.equalized, precision="int8")
         self._inputs = tuple(
             Input(
                 name=picture.name,
@@ -104,6 +113,13 @@ class _Content:
             )
             for picture in inputs
         )
+
+    def further_checks(self, folder: str) -> tuple[Check, ...]:
+        """Of the network for int8, which is as close to the other one as int8 may be."""
+        if not self._calibration:
+            return ()
+        check = check_model_file(f"{folder}{self.equalized}", "int8", SHAPE)
+        return (replace(check, runtime=f"{check.runtime}, equalized"),)
 
     def write(self, folder: Path) -> None:
         """Make the folder."""
@@ -121,6 +137,11 @@ class _Content:
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
         yield self.onnx, self._network.onnx(opset=OPSET, shape=SHAPE)
+        if self._calibration:
+            lumas = [network_input(picture.luma) for picture in self._calibration]
+            layers = equalized(self._network.architecture, np.concatenate(lumas))
+            changed = replace(self._network, architecture=layers)
+            yield self.equalized, changed.onnx(opset=OPSET, shape=SHAPE)
         yield PARAMETERS, preprocessing_parameters().encode()
         for build in self.builds.values():
             text = build_configuration(build, "calibration", len(self._calibration))

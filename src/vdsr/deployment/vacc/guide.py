@@ -16,6 +16,17 @@ _TITLES = {
 }
 
 
+def _equalized(manifest: Manifest) -> str:
+    """The row of the second network, where there is one."""
+    build = manifest.builds.get("int8-equalized")
+    if build is None:
+        return ""
+    return (
+        f"| `{build.network}` | for int8: channels of one range, and biases that make up for"
+        " what int8 takes away on average; in float within 4 levels of 255 of the other |\n"
+    )
+
+
 def guide(manifest: Manifest) -> str:
     """Markdown for the person at the machine with the card."""
     name = manifest.name
@@ -33,6 +44,7 @@ One network of 1x1x256x256: luma / 255 in, restored luma / 255 out. Made by `vds
 | | |
 |---|---|
 | `{name}.onnx` | the network in float, opset 10, input `input`, output `output` |
+{_equalized(manifest)}\
 | `{name}.torchscript.pt` | the same as TorchScript: in `build/*.yaml` write `type: pytorch` and \
 its name |
 | `build/` | build configurations: what to compile, and how |

@@ -77,8 +77,7 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
     """
     if precision not in ("auto", *PRECISIONS):
         raise BackendError(f"unknown precision {precision!r}: auto, {', '.join(PRECISIONS)}")
-    if backend == "auto":
-        backend = _best_installed()
+    backend = settle(backend)
     module = _module(backend)
     if getattr(module, "COMPILES", False):
         return _compiled(backend, module.precisions(), precision)
@@ -144,7 +143,10 @@ def precisions(name: str) -> tuple[str, ...]:
     return available
 
 
-def _best_installed() -> str:
+def settle(backend: str) -> str:
+    """The backend that a name stands for: itself, or the best one installed for `auto`."""
+    if backend != "auto":
+        return backend
     # Asking torch takes seconds, so it is asked only where there is a driver.
     if shutil.which("nvidia-smi") and is_installed("torch"):
         torch = importlib.import_module("torch")

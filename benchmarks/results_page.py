@@ -1,0 +1,113 @@
+"""Write docs/results.md from what `vdsr evaluate --json` measured.
+
+    vdsr evaluate -d Set5 -d Set14 -p paper,float,file -m vdsr ... --json RECORD.json
+    python benchmarks/results_page.py RECORD.json ... [-o docs/results.md]
+
+Rows of several files stand in one table. Published figures stand beside those of their
+protocol, with their source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from machine import RECORDS
+
+PAGE = RECORDS.parent.parent / "docs" / "results.md"
+PROTOCOLS = {
+    "paper": "luma of the original rounded to 8 bits, output and bicubic rounded to 8 bits",
+    "float": "nothing rounded",
+    "file": "an 8-bit RGB file in, an 8-bit RGB file out, PSNR and SSIM of their luma",
+}
+# Printed by others, dB and SSIM by (dataset, scale). Kim et al., CVPR 2016, tables 3 and 4,
+# for SRCNN and VDSR; pytorch-vdsr's README gives no SSIM.
+PUBLISHED: dict[str, dict[str, dict[tuple[str, int], tuple[float, float | None]]]] = {
+    "paper": {
+        "SRCNN, printed by Kim et al.": {
+            ("Set5", 2): (36.66, 0.9542),
+            ("Set5", 3): (32.75, 0.9090),
+            ("Set5", 4): (30.48, 0.8628),
+            ("Set14", 2): (32.42, 0.9063),
+            ("Set14", 3): (29.28, 0.8209),
+            ("Set14", 4): (27.49, 0.7503),
+        },
+        "VDSR, printed by Kim et al.": {
+            ("Set5", 2): (37.53, 0.9587),
+            ("Set5", 3): (33.66, 0.9213),
+            ("Set5", 4): (31.35, 0.8838),
+            ("Set14", 2): (33.03, 0.9124),
+            ("Set14", 3): (29.77, 0.8314),
+            ("Set14", 4): (28.01, 0.7674),
+        },
+    },
+    "float": {
+        "pytorch-vdsr, printed in its README": {
+            ("Set5", 2): (37.65, None),
+            ("Set5", 3): (33.77, None),
+            ("Set5", 4): (31.45, None),
+        },
+    },
+}
+HEAD = """# Results
+
+Mean PSNR in dB / SSIM. Every table is one protocol; figures of different protocols cannot be \
+compared. [Evaluation](evaluation.md) defines them. Evaluation pictures are never trained on, \
+and nothing was tuned on them. Made by
+
+    {commands}
+    python benchmarks/results_page.py {records}
+
+with the datasets in `data/eval/`, and the models named below in the working directory.
+"""
+
+
+def cell(psnr: float, ssim: float | None) -> str:
+    return f"{psnr:.2f}" if ssim is None else f"{psnr:.2f} / {ssim:.4f}"
+
+
+def table(rows: Iterable[dict[str, Any]], protocol: str) -> str:
+    """One protocol: a column for every dataset and scale, a row for every model."""
+    here = [row for row in rows if row["protocol"] == protocol]
+    columns = list(dict.fromkeys((row["dataset"], row["scale"]) for row in here))
+    columns.sort(key=lambda column: ("Set5", "Set14").index(column[0]) * 10 + column[1])
+    lines = [
+        "| | " + " | ".join(f"{dataset} x{scale}" for dataset, scale in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    found: dict[str, dict[tuple[str, int], str]] = {}
+    for row in here:
+        name = row["model"] if row["precision"] is None else f"`{row['model']}`"
+        figures = found.setdefault(name, {})
+        figures[row["dataset"], row["scale"]] = cell(row["psnr"], row["ssim"])
+    for name, printed in PUBLISHED.get(protocol, {}).items():
+        found[name] = {column: cell(*figures) for column, figures in printed.items()}
+    for name, cells in found.items():
+        lines.append(f"| {name} | " + " | ".join(cells.get(c, "") for c in columns) + " |")
+    return "\n".join(lines)
+
+
+def main(paths: list[Path], command: list[str], notes: Path | None, goal: Path) -> None:
+    rows = [row for path in paths for row in json.loads(path.read_text("utf-8"))]
+    records = " ".join(f"benchmarks/records/{path.name}" for path in paths)
+    page = HEAD.format(commands="\n    ".join(command), records=records)
+    for protocol, about in PROTOCOLS.items():
+        if any(row["protocol"] == protocol for row in rows):
+            page += f"\n## `{protocol}`: {about}\n\n{table(rows, protocol)}\n"
+    if notes is not None:
+        page += "\n" + notes.read_text("utf-8")
+    goal.write_text(page, encoding="utf-8")
+    print(f"written: {goal}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("records", type=Path, nargs="+")
+    parser.add_argument("--command", action="append", default=[], help="that made the records")
+    parser.add_argument("--notes", type=Path, help="Markdown that follows the tables")
+    parser.add_argument("--output", "-o", type=Path, default=PAGE)
+    given = parser.parse_args()
+    main(given.records, given.command, given.notes, given.output)
