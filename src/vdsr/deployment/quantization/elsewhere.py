@@ -14,8 +14,8 @@ import numpy as np
 from vdsr.deployment.quantization.network import Settings, quantize
 from vdsr.inference.architecture import Architecture, FloatArray
 
-# Channels made wholly equal burden the weights: halfway loses least, and was found so with
-# ONNX Runtime's calibration.
+# Channels made wholly equal burden the weights, which are rounded plainly there: halfway, as
+# in SmoothQuant (see `equalize`).
 _POWER = 0.5
 
 

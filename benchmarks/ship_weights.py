@@ -1,0 +1,48 @@
+"""Measure a model on Set5 by `paper`, and write it with these figures in its metadata.
+
+    python benchmarks/ship_weights.py better.onnx --set5 FOLDER -o src/vdsr/weights/vdsr.onnx
+
+Nothing else of the file changes; float and int8 models alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from vdsr.deployment.formats.network import quantized_layers
+from vdsr.deployment.onnx_file import model_bytes, write_whole
+from vdsr.evaluation.contestants import Contestant
+from vdsr.evaluation.datasets import open_dataset
+from vdsr.evaluation.evaluate import Settings, evaluate
+from vdsr.inference.model_file import ModelFile, load_model
+
+PROTOCOL = "paper"
+
+
+def main(path: Path, set5: Path, goal: Path, version: str | None) -> None:
+    model = load_model(path)
+    settings = Settings(protocol=PROTOCOL, scales=model.metadata.scales)
+    with closing(Contestant(model, backend="openvino")) as contestant:
+        rows = list(evaluate(open_dataset(str(set5)), settings, [contestant]))[1::2]
+    psnr = {f"{row.dataset} x{row.scale} {row.protocol}": round(row.psnr, 3) for row in rows}
+    metadata = replace(
+        model.metadata,
+        psnr={**model.metadata.psnr, **psnr},
+        version=version or model.metadata.version,
+    )
+    data = model_bytes(model.architecture, metadata, quantized=quantized_layers(model))
+    write_whole(goal, data)
+    print(f"{goal}: {psnr}, sha256 {ModelFile(data, str(goal)).digest}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--set5", type=Path, required=True)
+    parser.add_argument("--version", help="of the weights; else as it is")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    given = parser.parse_args()
+    main(given.model, given.set5, given.output, given.version)

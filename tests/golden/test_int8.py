@@ -1,0 +1,68 @@
+"""What int8 costs, by the figures that are printed: shipped weights, and public tensors."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from vdsr.deployment.checkpoints import read_checkpoint
+from vdsr.deployment.onnx_file import model_bytes
+from vdsr.deployment.quantization.network import Settings
+from vdsr.deployment.quantization.pictures import prepare
+from vdsr.deployment.quantization.search import trials
+from vdsr.evaluation import evaluate
+from vdsr.evaluation.contestants import Contestant, read_picture
+from vdsr.evaluation.datasets import open_dataset
+from vdsr.inference.model_file import ModelFile, ModelMetadata, load_model
+
+MOST_DB = 0.02
+PICTURES = 48
+
+
+def losses(
+    floats: ModelFile, integers: ModelFile, folder: Path, settings: evaluate.Settings
+) -> dict[int, float]:
+    """Mean PSNR of the floats less that of the integers, by scale."""
+    with (
+        closing(Contestant(floats, backend="openvino", precision="fp32")) as exact,
+        closing(Contestant(integers, backend="openvino", precision="int8")) as rough,
+    ):
+        rows = list(evaluate.evaluate(open_dataset(str(folder)), settings, [exact, rough]))
+    return {
+        wanted.scale: wanted.psnr - given.psnr
+        for _, wanted, given in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+    }
+
+
+def test_the_shipped_int8_loses_nothing_that_shows(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VDSR_DATA", str(tmp_path))
+    settings = evaluate.Settings(protocol="float", scales=(2, 3, 4))
+    found = losses(load_model("vdsr"), load_model("vdsr-int8"), shared / "data/eval/Set5", settings)
+    print(f"int8 loses on Set5, dB: {found}")
+    assert set(found) == {2, 3, 4}
+    assert max(found.values()) <= MOST_DB
+
+
+def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VDSR_DATA", str(tmp_path))
+    photographs = sorted((shared / "data/train/cc0").glob("*.png"))
+    if not photographs:
+        pytest.skip("shared/data/train/cc0 is missing: nothing to calibrate on")
+    chosen = photographs[:: len(photographs) // PICTURES][:PICTURES]
+    architecture = read_checkpoint(shared / "reference/pytorch-vdsr.safetensors")
+    metadata = ModelMetadata(name="public")
+    floats = ModelFile(model_bytes(architecture, metadata), "public")
+    ready = prepare(
+        [read_picture(path) for path in chosen], [path.name for path in chosen], metadata
+    )
+    (trial,) = trials(floats, ready, [Settings(method="minmax")], backend="openvino")
+    settings = evaluate.Settings(
+        protocol="fixed256", scales=(4,), inputs=shared / "reference/set5-scale4"
+    )
+    found = losses(floats, trial.model, shared / "data/eval/Set5", settings)
+    print(f"fixed256: int8 loses {found[4]:.4f} dB; the vendor's card: 0.739")
+    assert found[4] <= MOST_DB
