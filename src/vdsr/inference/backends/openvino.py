@@ -68,8 +68,9 @@ class OpenVinoBackend:
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
         with self._turns:
-            compiled, request = self._take()
+            compiled, request = self._network(), None
             try:
+                request = self._request(compiled)
                 _infer(request, openvino.Tensor(np.ascontiguousarray(y, np.float32)))
                 result = np.array(request.get_output_tensor().data)
             except (RuntimeError, MemoryError) as error:
@@ -79,7 +80,8 @@ class OpenVinoBackend:
                 with self._lock:
                     if compiled is self._compiled:
                         self._drop()
-                del compiled, request
+                # The error keeps this frame: without these, nothing would be given back.
+                compiled = request = None
                 raise OutOfMemory("OpenVINO ran out of memory") from error
             # A request that failed is not used again: it tells of it for ever.
             with self._lock:
@@ -87,14 +89,19 @@ class OpenVinoBackend:
                     self._idle.append(request)
             return result
 
-    def _take(self) -> tuple[openvino.CompiledModel, openvino.InferRequest]:
+    def _network(self) -> openvino.CompiledModel:
         with self._lock:
             if self._closed:
                 raise BackendError("this backend is closed")
             if self._compiled is None:
                 self._compiled = self._compile()
-            request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
-            return self._compiled, request
+            return self._compiled
+
+    def _request(self, compiled: openvino.CompiledModel) -> openvino.InferRequest:
+        with self._lock:
+            if compiled is self._compiled and self._idle:
+                return self._idle.pop()
+        return compiled.create_infer_request()
 
     def _drop(self) -> None:
         self._compiled = None
