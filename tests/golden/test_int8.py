@@ -54,7 +54,9 @@ def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytes
         pytest.skip("shared/data/train/cc0 is missing: nothing to calibrate on")
     chosen = photographs[:: len(photographs) // PICTURES][:PICTURES]
     architecture = read_checkpoint(shared / "reference/pytorch-vdsr.safetensors")
-    metadata = ModelMetadata(name="public")
+    # Made for studio luma, but fixed256 gives the network full-range luma as it is: so does
+    # the calibration.
+    metadata = ModelMetadata(name="public", luma="full")
     floats = ModelFile(model_bytes(architecture, metadata), "public")
     ready = prepare(
         [read_picture(path) for path in chosen], [path.name for path in chosen], metadata
