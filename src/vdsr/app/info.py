@@ -68,8 +68,9 @@ def run(model: str, size: str, json: str | None) -> None:
             " 2 H W sum(Cin (k k + 1) Cout) of Vastai's model card",
         ),
     ]
+    indent = max(len(name) for name, _ in rows) + 2
     for name, value in rows:
-        typer.echo(f"{name:<17}{value}")
+        typer.echo(f"{name:<{indent}}{value}")
 
 
 def _layers(net: Architecture) -> str:
