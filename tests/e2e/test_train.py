@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vdsr.app.training import run_pack, run_train
-from vdsr.errors import OutputError, UsageError
+from vdsr.app.training import _start, run_pack, run_train
+from vdsr.errors import CheckpointError, OutputError, UsageError
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.metrics import psnr
 from vdsr.inference.model_file import load_model
@@ -253,3 +254,11 @@ def test_a_stopped_command_says_how_to_go_on(photos, tmp_path):
     assert not model.exists()
     run_train(recipe, [photos], model, **options(resume=True))
     assert load_model(model).metadata.recipe.count("100 steps") == 1
+
+
+def test_a_shipped_model_is_started_from_by_its_name():
+    start = _start(Path("vdsr"), "unknown")
+    assert start.architecture.depth == 20
+    assert start.origin.startswith("vdsr ")
+    with pytest.raises(CheckpointError, match="vdsx"):
+        _start(Path("vdsx"), "unknown")

@@ -60,7 +60,11 @@ def train(
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--start-from", metavar="MODEL|CHECKPOINT", help="Weights to start from."),
+        typer.Option(
+            "--start-from",
+            metavar="NAME|MODEL|CHECKPOINT",
+            help="Weights to start from: a shipped model, a model file or a checkpoint.",
+        ),
     ] = None,
     start_data: Annotated[
         str, typer.Option("--start-data", help="What a checkpoint to start from was trained on.")

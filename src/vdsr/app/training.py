@@ -12,7 +12,7 @@ from vdsr.app.console import INTERRUPTED, duration, say, write_json
 from vdsr.deployment.checkpoints import read_checkpoint
 from vdsr.deployment.onnx_file import write_model
 from vdsr.errors import InputError, MissingExtra, OutputError, UsageError
-from vdsr.inference.model_file import load_model
+from vdsr.inference.model_file import load_model, shipped_models
 from vdsr.training.pack import pack_folders
 from vdsr.training.packfile import Pack, join_packs, read_pack, write_pack
 from vdsr.training.recipe import Recipe, Source
@@ -178,7 +178,7 @@ def _finish(
 
 
 def _start(path: Path, trained_on: str) -> Start:
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" or str(path) in shipped_models():
         model = load_model(str(path))
         card = model.metadata
         origin = f"{card.name} {card.version} (trained on {card.training_data})"
