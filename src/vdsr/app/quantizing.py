@@ -13,13 +13,17 @@ from vdsr.app.console import say, write_json
 from vdsr.deployment.onnx_file import write_whole
 from vdsr.deployment.quantization import report
 from vdsr.deployment.quantization.network import Settings
-from vdsr.deployment.quantization.pictures import prepare
+from vdsr.deployment.quantization.pictures import (
+    VALIDATION_PICTURES,
+    prepare,
+    smallest_side,
+    useful,
+)
+from vdsr.deployment.quantization.sample import Sample, sample
 from vdsr.deployment.quantization.search import AUTO, Trial, check_gate, trials, ways
 from vdsr.deployment.quantization.thresholds import ALIASES
 from vdsr.errors import OutputError, UsageError
 from vdsr.inference.model_file import load_model
-from vdsr.training.pack import pack_folders
-from vdsr.training.packfile import Luma
 
 # Bits of a weight, by what the processor adds up without saturating.
 TARGETS = {"vnni": 8, "avx2": 7}
@@ -63,11 +67,20 @@ def run(request: Request) -> None:
         if path.exists() and not request.overwrite:
             raise OutputError(f"{path}: it exists already: --overwrite replaces it")
     model = load_model(request.model)
-    names, pictures = _pictures(request.calibration, "calibrating on", request.quiet)
-    apart = None
-    if request.validation:
-        apart = _pictures(request.validation, "validating on", request.quiet)[1]
-    ready = prepare(pictures, names, model.metadata, validation=apart, patches=request.patches)
+    smallest, apart = smallest_side(model.metadata), bool(request.validation)
+    given = sample(request.calibration, useful(request.patches, apart=apart), smallest=smallest)
+    _tell_sample(given, "calibrating" if apart else "calibrating and validating", request.quiet)
+    validation = None
+    if apart:
+        validation = sample(request.validation, VALIDATION_PICTURES, smallest=smallest)
+        _tell_sample(validation, "validating", request.quiet)
+    ready = prepare(
+        given.pictures,
+        given.names,
+        model.metadata,
+        validation=None if validation is None else validation.pictures,
+        patches=request.patches,
+    )
     if not ready.apart and not request.quiet:
         say("too few pictures to keep some apart: the loss is measured on those calibrated on")
     found = trials(
@@ -80,7 +93,7 @@ def run(request: Request) -> None:
     )
     best = found[0]
     check_gate(best, request.max_drop)
-    costs = report.layer_costs(best, ready.patches, backend=request.backend)
+    costs = report.layer_costs(best.quantized, ready.patches)
     write_whole(request.output, best.model.data)
     if request.report is not None:
         heading = f"{best.model.metadata.name} {best.model.metadata.version}"
@@ -125,18 +138,15 @@ def _settings(request: Request) -> tuple[Settings, ...]:
     return ways(first, method)
 
 
-def _pictures(
-    folders: Sequence[Path], purpose: str, quiet: bool
-) -> tuple[tuple[str, ...], tuple[Luma, ...]]:
-    """All pictures of some folders but those that results are measured on."""
-    packed = pack_folders(folders)
-    if not quiet:
-        for line in packed.left_out[:_SHOWN]:
-            say(f"left out: {line}")
-        if len(packed.left_out) > _SHOWN:
-            say(f"left out: {len(packed.left_out) - _SHOWN} more pictures")
-        say(f"{purpose} {len(packed.pack.pictures)} pictures")
-    return tuple(packed.pack.names), tuple(packed.pack.pictures)
+def _tell_sample(found: Sample, purpose: str, quiet: bool) -> None:
+    """Say what was read, and what was left out of it."""
+    if quiet:
+        return
+    for line in found.left_out[:_SHOWN]:
+        say(f"left out: {line}")
+    if len(found.left_out) > _SHOWN:
+        say(f"left out: {len(found.left_out) - _SHOWN} more pictures")
+    say(f"{purpose} on {len(found.pictures)} of {found.files} pictures")
 
 
 def _tell(trial: Trial) -> None:

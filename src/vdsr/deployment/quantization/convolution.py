@@ -24,15 +24,10 @@ class Convolution:
 
     def __init__(self, layer: Layer, *, relu: bool) -> None:
         x = ops.parameter([-1, layer.in_channels, -1, -1], np.float32)
-        pad = [layer.kernel // 2] * 2
-        y = ops.convolution(x, ops.constant(layer.weight), [1, 1], pad, pad, [1, 1])
-        if layer.bias is not None:
-            y = ops.add(y, ops.constant(layer.bias.reshape(1, -1, 1, 1)))
+        y = convolved(x, layer)
         if relu:
             y = ops.relu(y)
-        config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        model = openvino.Model([y], [x], "layer")
-        self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+        self._layer, self._request = layer, compiled([y], [x])
 
     def parts(self, x: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
         """Run it, a few pictures at a time.
@@ -50,5 +45,23 @@ class Convolution:
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """Run it on everything: float32 `[N, in, H, W]` to `[N, out, H, W]`."""
-        found = [result.copy() for _, result in self.parts(x)]
-        return np.concatenate(found)
+        found = np.empty((len(x), self._layer.out_channels, *x.shape[2:]), np.float32)
+        for part, result in self.parts(x):
+            found[part] = result
+        return found
+
+
+def convolved(x: openvino.Node, layer: Layer) -> openvino.Node:
+    """A layer as a part of a graph, without its ReLU."""
+    pad = [layer.kernel // 2] * 2
+    y = ops.convolution(x, ops.constant(layer.weight), [1, 1], pad, pad, [1, 1])
+    if layer.bias is None:
+        return y
+    return ops.add(y, ops.constant(layer.bias.reshape(1, -1, 1, 1)))
+
+
+def compiled(outputs: list[openvino.Node], inputs: list[openvino.Node]) -> openvino.InferRequest:
+    """A graph, ready to run in float32 on the CPU."""
+    config = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    model = openvino.Model(outputs, inputs, "part")
+    return openvino.Core().compile_model(model, "CPU", config).create_infer_request()

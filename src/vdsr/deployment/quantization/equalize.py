@@ -32,8 +32,11 @@ def factors(highest: NDArray[np.floating], power: float) -> FloatArray:
         power: 0 leaves all as they are, 1 makes all ranges equal.
 
     Returns:
-        float32 `[C]`, above 0; the widest channel keeps its range.
+        float32 `[C]`, above 0; the widest channel keeps its range. All 1 if a range is not
+        finite.
     """
+    if not np.isfinite(highest).all():
+        return np.ones(len(highest), np.float32)
     top = max(float(highest.max(initial=0.0)), 1e-30)
     relative = np.maximum(np.asarray(highest, np.float64) / top, 1.0 / _WIDEST)
     found: FloatArray = (relative**power).astype(np.float32)

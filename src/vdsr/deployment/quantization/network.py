@@ -1,8 +1,9 @@
 """From float layers to int8 ones: ranges, integers, and biases that make up for both.
 
-Layer after layer, the quantised network runs beside the float one on the calibration
-pictures. Each layer's input range comes from a histogram (`thresholds`), its weights
-become integers whose errors cancel (`weights`), and its bias takes up the mean difference
+Layer after layer, quantised networks run beside the float one on the calibration
+pictures. Each layer's input range comes from a histogram (`thresholds`), its weights are
+fitted anew to the inputs that the layers before have spoiled, and become integers whose
+errors cancel (`weights`), and its bias takes up the mean difference
 that is left between the two networks, channel by channel ("bias correction": M. Nagel et
 al., ICCV 2019, https://arxiv.org/abs/1906.04721, section 4.2, here with measured inputs).
 """
@@ -11,20 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdsr.deployment.onnx_file import QuantizedLayer
 from vdsr.deployment.quantization.convolution import Convolution
 from vdsr.deployment.quantization.equalize import equalize
+from vdsr.deployment.quantization.moments import second_moment
 from vdsr.deployment.quantization.thresholds import LEVELS, METHODS, Histogram, threshold
 from vdsr.deployment.quantization.weights import (
     channel_scales,
     compensated,
     nearest,
-    second_moment,
+    refitted,
 )
 from vdsr.errors import UsageError, VdsrError
 from vdsr.inference.architecture import Architecture, FloatArray, Layer
@@ -44,7 +47,8 @@ class Settings:
         weight_bits: 8, or 7 for CPUs without VNNI, where sums of two products saturate.
         keep_float: layers that stay in float, by index; None is the first and the last.
         equalize: power by which channels are brought to one range, 0..1; see `equalize`.
-        compensate: round weights so that their errors cancel, instead of each to its nearest.
+        compensate: fit weights to what int8 makes of their inputs, and round them so that
+            their errors cancel, instead of each to its nearest.
 
     Raises:
         UsageError: for values out of range.
@@ -130,47 +134,112 @@ def quantize(architecture: Architecture, patches: FloatArray, settings: Settings
         UsageError: for layers that do not exist, or if none is left in int8.
         VdsrError: if a layer's input range is 0 or infinite; the layer is named.
     """
-    chosen = _chosen(architecture, settings)
-    if settings.equalize:
-        architecture = equalize(architecture, maxima(architecture, patches), settings.equalize)
-    exact = rough = patches
-    layers, quantized, table = [], {}, []
+    return quantize_in_ways(architecture, patches, [settings])[0]
+
+
+def quantize_in_ways(
+    architecture: Architecture, patches: FloatArray, ways: Sequence[Settings]
+) -> tuple[Quantized, ...]:
+    """Quantise a network in several ways, all beside one run of the float network.
+
+    Args:
+        architecture, patches: see `quantize`.
+        ways: how, at least one, with the same `equalize`.
+
+    Returns:
+        One for every way, in their order.
+
+    Raises:
+        UsageError, VdsrError: see `quantize`.
+        ValueError: for ways that differ in `equalize`.
+    """
+    if len({way.equalize for way in ways}) != 1:
+        raise ValueError("the ways have no common equalisation")
+    walks = [_Walk(way, _chosen(architecture, way), patches) for way in ways]
+    if ways[0].equalize:
+        highest = maxima(architecture, patches)
+        architecture = equalize(architecture, highest, ways[0].equalize)
+    exact = patches
     for i, layer in enumerate(architecture):
         wanted = Convolution(layer, relu=False)(exact)
-        used = layer
-        if i in chosen:
-            histogram = Histogram.of(exact)
-            step, limit = _step(i, histogram, settings)
-            rough = _rounded(rough, step)
-            quantized[i] = _integers(layer, rough, step, settings)
-            used = Layer(weight=_float(quantized[i]), bias=layer.bias)
-        given = Convolution(used, relu=False)(rough)
-        if layer.bias is not None:
-            # All pixels at once, in float64: the mean of a million small numbers.
-            shift = (wanted - given).mean((0, 2, 3), dtype=np.float64).astype(np.float32)
-            given += shift[:, None, None]
-            used = Layer(weight=used.weight, bias=layer.bias + shift)
-        layers.append(used)
-        if i in chosen:
-            table.append(
+        histogram = Histogram.of(exact) if any(i in walk.chosen for walk in walks) else None
+        for walk in walks:
+            walk.take(i, layer, exact, wanted, histogram if i in walk.chosen else None)
+        exact = np.maximum(wanted, 0.0, out=wanted)
+    return tuple(
+        Quantized(
+            settings=walk.settings,
+            exact=architecture,
+            architecture=Architecture(layers=tuple(walk.layers), residual=architecture.residual),
+            layers=walk.quantized,
+            table=tuple(walk.table),
+            pixels=patches.size,
+        )
+        for walk in walks
+    )
+
+
+class _Walk:
+    """One way's network, on its way through the layers.
+
+    Args:
+        settings: the way.
+        chosen: layers that become int8.
+        patches: float32 `[N, 1, P, P]`.
+
+    Attributes:
+        layers, quantized, table: see `Quantized`; of the layers that were taken.
+    """
+
+    def __init__(self, settings: Settings, chosen: set[int], patches: FloatArray) -> None:
+        self.settings, self.chosen = settings, chosen
+        self.layers: list[Layer] = []
+        self.quantized: dict[int, QuantizedLayer] = {}
+        self.table: list[LayerTable] = []
+        self._x = patches
+
+    def take(
+        self,
+        i: int,
+        layer: Layer,
+        exact: FloatArray,
+        wanted: FloatArray,
+        histogram: Histogram | None,
+    ) -> None:
+        """Take one layer.
+
+        Args:
+            i: its index.
+            layer: as it is in the float network.
+            exact, wanted: its input and output there, `[N, in, P, P]` and `[N, out, P, P]`.
+            histogram: of `exact`; None if the layer stays in float.
+        """
+        weight, bias = layer.weight, layer.bias
+        if histogram is not None:
+            step, limit = _step(i, histogram, self.settings)
+            # Not the patches, which are shared: the first layer is never in int8.
+            _round(self._x, step)
+            input_noise = _noise(self._x, exact)
+            self.quantized[i] = _integers(layer, self._x, exact, step, self.settings)
+            weight = float_weight(self.quantized[i])
+        elif self.quantized and self.settings.compensate:
+            weight = _refitted(layer, self._x, exact)[0]
+        given = Convolution(Layer(weight=weight, bias=bias), relu=False)(self._x)
+        shift = _mean_difference(wanted, given)
+        given += shift[:, None, None]
+        self.layers.append(Layer(weight=weight, bias=shift if bias is None else bias + shift))
+        if histogram is not None:
+            self.table.append(
                 LayerTable(
                     layer=i,
                     highest=histogram.highest,
                     threshold=limit,
                     clipped=histogram.share_above(limit),
-                    input_noise=_noise(rough, exact),
+                    input_noise=input_noise,
                     output_noise=_noise(given, wanted),
                 )
             )
-        exact, rough = np.maximum(wanted, 0.0), np.maximum(given, 0.0)
-    return Quantized(
-        settings=settings,
-        exact=architecture,
-        architecture=Architecture(layers=tuple(layers), residual=architecture.residual),
-        layers=quantized,
-        table=tuple(table),
-        pixels=patches.size,
-    )
+        self._x = np.maximum(given, 0.0, out=given)
 
 
 def _step(i: int, histogram: Histogram, settings: Settings) -> tuple[float, float]:
@@ -210,31 +279,60 @@ def maxima(architecture: Architecture, patches: FloatArray) -> list[FloatArray]:
     return found
 
 
-def _rounded(x: FloatArray, step: float) -> FloatArray:
-    """What uint8 leaves of an input."""
-    units = np.rint(x / np.float32(step))
-    rounded: FloatArray = np.clip(units, 0, LEVELS - 1) * np.float32(step)
-    return rounded
+def _round(x: FloatArray, step: float) -> None:
+    """Leave of a layer's input what uint8 leaves of it."""
+    np.divide(x, np.float32(step), out=x)
+    np.rint(x, out=x)
+    np.clip(x, 0, LEVELS - 1, out=x)
+    np.multiply(x, np.float32(step), out=x)
 
 
-def _integers(layer: Layer, x: FloatArray, step: float, settings: Settings) -> QuantizedLayer:
-    """A layer in int8, for inputs like `x`, which are multiples of `step`."""
-    bits = settings.weight_bits
-    scale = channel_scales(layer.weight, bits)
-    if settings.compensate:
-        every = max(1, x[:, 0].size // _MOMENT_PIXELS)
-        weight = compensated(layer.weight, scale, bits, second_moment(x[::every], layer.kernel))
-    else:
-        weight = nearest(layer.weight, scale, bits)
-    return QuantizedLayer(input_scale=step, weight=weight, weight_scale=scale)
-
-
-def _float(layer: QuantizedLayer) -> FloatArray:
+def float_weight(layer: QuantizedLayer) -> FloatArray:
+    """The weight that a layer's integers stand for: float32 `[out, in, k, k]`."""
     weight: FloatArray = layer.weight * layer.weight_scale[:, None, None, None]
     return weight
 
 
+def _integers(
+    layer: Layer, x: FloatArray, exact: FloatArray, step: float, settings: Settings
+) -> QuantizedLayer:
+    """A layer in int8, for inputs like `x`, multiples of `step`, in the stead of `exact`."""
+    bits, weight = settings.weight_bits, layer.weight
+    if settings.compensate:
+        weight, second = _refitted(layer, x, exact)
+        scale = channel_scales(weight, bits)
+        integers = compensated(weight, scale, bits, second)
+    else:
+        scale = channel_scales(weight, bits)
+        integers = nearest(weight, scale, bits)
+    return QuantizedLayer(input_scale=step, weight=integers, weight_scale=scale)
+
+
+def _refitted(
+    layer: Layer, x: FloatArray, exact: FloatArray
+) -> tuple[FloatArray, NDArray[np.float64]]:
+    """The float weight that makes the best of `x`, and the second moment of `x`."""
+    every = max(1, x[:, 0].size // _MOMENT_PIXELS)
+    lost = exact[::every] - x[::every]
+    both = second_moment(np.concatenate([x[::every], lost], 1), layer.kernel)
+    size = len(both) // 2
+    second, cross = both[:size, :size], both[size:, :size]
+    return refitted(layer.weight, second, cross), second
+
+
+def _mean_difference(wanted: FloatArray, given: FloatArray) -> FloatArray:
+    """By channel, in float64: the mean of a million small numbers."""
+    total = np.zeros(wanted.shape[1])
+    for one, other in zip(wanted, given, strict=True):
+        total += (one - other).sum((1, 2), dtype=np.float64)
+    found: FloatArray = (total / (wanted.size // len(total))).astype(np.float32)
+    return found
+
+
 def _noise(given: FloatArray, wanted: FloatArray) -> float:
     """Root mean square of the difference, over that of what is wanted."""
-    power = np.square(wanted).mean(dtype=np.float64)
-    return float(np.sqrt(np.square(given - wanted).mean(dtype=np.float64) / max(power, 1e-30)))
+    error = power = 0.0
+    for one, other in zip(given, wanted, strict=True):
+        error += float(np.square(one - other).sum(dtype=np.float64))
+        power += float(np.square(other).sum(dtype=np.float64))
+    return float(np.sqrt(error / max(power, 1e-30)))

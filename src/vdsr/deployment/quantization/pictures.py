@@ -17,9 +17,9 @@ from vdsr.inference.model_file import ModelMetadata
 
 SIDE = 96
 PATCHES = 32
+VALIDATION_PICTURES = 12
 # Of a validation picture, its middle.
 _VALIDATION_SIDE = 240
-_VALIDATION_PICTURES = 12
 # Every so manieth picture is kept out of calibration if no others are given to validate on.
 _KEPT_OUT = 4
 
@@ -52,7 +52,7 @@ class Validation:
     """
 
     def __init__(self, pictures: Sequence[Luma], metadata: ModelMetadata) -> None:
-        every = max(1, -(-len(pictures) // _VALIDATION_PICTURES))
+        every = max(1, -(-len(pictures) // VALIDATION_PICTURES))
         self._cases = [
             (scale, *_pair(_middle(picture), scale, metadata))
             for picture in pictures[::every]
@@ -72,6 +72,24 @@ class Validation:
             value = psnr(restored, original, data_range=1.0, border=scale)
             found.setdefault(f"x{scale}", []).append(value)
         return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def smallest_side(metadata: ModelMetadata) -> int:
+    """What both sides of a picture must have, in px, for a patch at every scale."""
+    return SIDE + max(metadata.scales)
+
+
+def useful(patches: int, *, apart: bool) -> int:
+    """How many pictures are of use to calibrate on.
+
+    Args:
+        patches: how many there will be: more pictures than that bring nothing.
+        apart: whether others are given to validate on; else these serve for both.
+    """
+    if apart:
+        return patches
+    kept_out = max(VALIDATION_PICTURES, -(-patches // (_KEPT_OUT - 1)))
+    return _KEPT_OUT * kept_out
 
 
 def prepare(
@@ -94,7 +112,7 @@ def prepare(
     Raises:
         InputError: if no picture is as large as a patch.
     """
-    keep = SIDE + max(metadata.scales)
+    keep = smallest_side(metadata)
     large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape) >= keep]
     if not large:
         raise InputError(f"no calibration picture is at least {keep} px to both sides")
@@ -103,6 +121,8 @@ def prepare(
         validation = [p for _, p in (large[_KEPT_OUT - 1 :: _KEPT_OUT] or large)]
         if apart:
             large = [one for i, one in enumerate(large) if (i + 1) % _KEPT_OUT]
+    if len(large) > patches:
+        large = [large[i * len(large) // patches] for i in range(patches)]
     return Pictures(
         patches=_patches([p for _, p in large], metadata, patches),
         validation=Validation(validation, metadata),
@@ -115,10 +135,7 @@ def _patches(pictures: Sequence[Luma], metadata: ModelMetadata, count: int) -> F
     """Patches evenly over pictures and scales, at places that do not depend on chance."""
     found = []
     for i in range(count):
-        # Evenly over all pictures if there are many, and often from each if there are few.
-        picture = pictures[
-            i * len(pictures) // count if len(pictures) > count else i % len(pictures)
-        ]
+        picture = pictures[i % len(pictures)]
         scale = metadata.scales[i % len(metadata.scales)]
         # A golden-ratio walk over the picture: even, and never the same place twice.
         height, width = (side - SIDE - scale for side in picture.shape)

@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import openvino
+from openvino import opset13 as ops
 
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization.network import LayerTable, Quantized
+from vdsr.deployment.quantization.convolution import compiled, convolved
+from vdsr.deployment.quantization.network import LayerTable, Quantized, float_weight
 from vdsr.deployment.quantization.search import Trial
-from vdsr.inference import backends
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import ModelFile, ModelMetadata
+from vdsr.deployment.quantization.spread import spread
+from vdsr.deployment.quantization.thresholds import LEVELS
+from vdsr.inference.architecture import FloatArray, Layer
 
 # Patches that single layers are measured on: their order is clear after a few.
 _PATCHES = 8
@@ -35,37 +37,47 @@ class LayerCost:
     alone: float
 
 
-def layer_costs(trial: Trial, patches: FloatArray, *, backend: str = "auto") -> list[LayerCost]:
+def layer_costs(quantized: Quantized, patches: FloatArray) -> list[LayerCost]:
     """Run the network with every int8 layer in turn, all others in float.
 
     Args:
-        trial: what was quantised.
+        quantized: what was quantised.
         patches: float32 `[N, 1, P, P]`.
-        backend: what it is run on.
     """
-    quantized, some = trial.quantized, patches[:: max(1, len(patches) // _PATCHES)]
-    metadata = ModelMetadata(name="one layer", residual=quantized.exact.residual)
-    exact = _run(model_bytes(quantized.exact, metadata), some, backend, "fp32")
-    found = []
-    for row in quantized.table:
-        data = model_bytes(
-            quantized.exact,
-            ModelMetadata(name="one layer", residual=metadata.residual, precision="int8"),
-            quantized={row.layer: quantized.layers[row.layer]},
-        )
-        change = _run(data, some, backend, "int8") - exact
-        alone = float(np.sqrt(np.square(change, dtype=np.float64).mean())) * 255.0
-        found.append(LayerCost(table=row, alone=alone))
-    return found
+    request = _in_turn(quantized, patches.shape[1:])
+    some = patches[spread(len(patches))[:_PATCHES]]
+    squares = np.zeros(len(quantized.table))
+    for patch in some:
+        request.infer([patch[None]])
+        outputs = request.get_output_tensor().data
+        squares += np.square(outputs[1:] - outputs[0], dtype=np.float64).mean((1, 2, 3))
+    alone = 255.0 * np.sqrt(squares / len(some))
+    return [
+        LayerCost(table=row, alone=float(one))
+        for row, one in zip(quantized.table, alone, strict=True)
+    ]
 
 
-def _run(data: bytes, patches: FloatArray, backend: str, precision: str) -> FloatArray:
-    model = ModelFile(data, "one layer")
-    network = backends.open_backend(model, backends.choose(model, backend, precision))
-    try:
-        return np.concatenate([network.run(patch[None]) for patch in patches])
-    finally:
-        network.close()
+def _in_turn(quantized: Quantized, shape: tuple[int, ...]) -> openvino.InferRequest:
+    """From a patch to the residual in float, and with every int8 layer in turn.
+
+    They run as one batch, which a layer's own form joins there: what is before it is
+    computed once.
+    """
+    patch = runs = ops.parameter([1, *shape], np.float32)
+    for i, layer in enumerate(quantized.exact):
+        if i:
+            runs = ops.relu(runs)
+        after = [convolved(runs, layer)]
+        if i in quantized.layers:
+            one = quantized.layers[i]
+            step = np.float32(one.input_scale)
+            exact = ops.slice(runs, [0], [1], [1], [0])
+            units = ops.clamp(ops.round(ops.divide(exact, step), "half_to_even"), 0, LEVELS - 1)
+            integers = Layer(weight=float_weight(one), bias=layer.bias)
+            after.append(convolved(ops.multiply(units, step), integers))
+        runs = ops.concat(after, 0)
+    return compiled([runs], [patch])
 
 
 def summary(trials: Sequence[Trial]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization.network import Quantized, Settings, quantize
+from vdsr.deployment.quantization.network import Quantized, Settings, quantize_in_ways
 from vdsr.deployment.quantization.pictures import Pictures
 from vdsr.deployment.quantization.thresholds import METHODS
 from vdsr.errors import UsageError, VdsrError
@@ -52,7 +52,7 @@ def trials(
     Args:
         model: a model file in float.
         pictures: to calibrate and measure on.
-        settings: the ways.
+        settings: the ways, which differ in anything but `equalize`.
         name: of the int8 model; its float model's name and `-int8` if None.
         backend: what int8 and float are measured on.
         done: called after each.
@@ -67,17 +67,16 @@ def trials(
     if model.metadata.precision == "int8":
         raise UsageError(f"{model.source}: it is in int8 already: quantise the float model")
     name = name or f"{model.metadata.name}-int8"
+    networks = quantize_in_ways(model.architecture, pictures.patches, settings)
     exact = _measure(model, pictures, backend, "fp32")
     found = []
-    for one in settings:
-        quantized = quantize(model.architecture, pictures.patches, one)
+    for quantized in networks:
         result = _file(model, quantized, pictures, name)
         psnr = _measure(result, pictures, backend, "int8")
         drop = {scale: exact[scale] - value for scale, value in psnr.items()}
         # What the file says of its quality is known only now.
         calibration = {**result.metadata.calibration, "psnr_drop": round(max(drop.values()), 4)}
-        metadata = replace(result.metadata, calibration=calibration)
-        result = _written(quantized, metadata)
+        result = _written(quantized, replace(result.metadata, calibration=calibration))
         found.append(Trial(quantized=quantized, model=result, psnr=psnr, drop=drop))
         done(found[-1])
     return tuple(sorted(found, key=lambda trial: trial.worst))

@@ -24,6 +24,7 @@ ALIASES = {"kl_divergence": "kl", "entropy": "kl", "max": "minmax"}
 BINS = 2048
 LEVELS = 256
 _CANDIDATES = 128
+_PART = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ class Histogram:
         highest = float(values.max(initial=0.0))
         if not highest > 0.0 or not np.isfinite(highest):
             return cls(np.zeros(BINS), highest)
-        index = np.minimum((values.ravel() * np.float32(BINS / highest)).astype(np.int32), BINS - 1)
-        counts = np.bincount(index[values.ravel() > 0.0], minlength=BINS).astype(np.float64)
-        return cls(counts, highest)
+        counts = np.zeros(BINS, np.int64)
+        # In parts: an index takes twice the memory of a value.
+        for part in np.array_split(values.ravel(), max(1, values.size // _PART)):
+            index = (part[part > 0.0] * np.float32(BINS / highest)).astype(np.intp)
+            counts += np.bincount(np.minimum(index, BINS - 1), minlength=BINS)
+        return cls(counts.astype(np.float64), highest)
 
     @property
     def width(self) -> float:

@@ -5,6 +5,8 @@ References:
     Transformers", ICLR 2023, https://arxiv.org/abs/2210.17323: rounding weights one after the
     other, each time moving those that are still free so that the layer's output changes
     least; here for the k x k x in numbers of every output channel of a convolution.
+    Y. Li et al., "GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration",
+    ICML 2025, https://arxiv.org/abs/2504.02692: fitting to spoiled inputs first.
 """
 
 from __future__ import annotations
@@ -48,21 +50,49 @@ def compensated(
         weight: float32 `[out, in, k, k]`.
         scale: float32 `[out]`.
         bits: 8, or 7.
-        second: float64 `[in k k, in k k]`; see `second_moment`.
+        second: float64 `[in k k, in k k]`; see `moments.second_moment`.
 
     Returns:
         int8 `[out, in, k, k]`.
     """
     limit = 2 ** (bits - 1) - 1
     rows = weight.reshape(len(weight), -1).astype(np.float64)
-    # The upper Cholesky factor of the inverse holds all that the rounding needs, in order.
-    upper = np.linalg.cholesky(np.linalg.inv(_damped(second))).T
-    integers = np.empty_like(rows)
+    upper = _upper_factor(_damped(second))
+    integers, errors = np.empty_like(rows), np.zeros_like(rows)
     for j in range(rows.shape[1]):
-        integers[:, j] = np.clip(np.rint(rows[:, j] / scale), -limit, limit)
-        error = (rows[:, j] - integers[:, j] * scale) / upper[j, j]
-        rows[:, j + 1 :] -= error[:, None] * upper[j, j + 1 :]
+        # With second = U U^T, an output errs by the length of errors U. Its entry j holds no
+        # error of a later weight: the best that weight j can do is to bring it to 0.
+        wanted = rows[:, j] + errors[:, :j] @ (upper[:j, j] / upper[j, j])
+        integers[:, j] = np.clip(np.rint(wanted / scale), -limit, limit)
+        errors[:, j] = rows[:, j] - integers[:, j] * scale
     found: NDArray[np.int8] = integers.astype(np.int8).reshape(weight.shape)
+    return found
+
+
+def refitted(
+    weight: FloatArray, second: NDArray[np.float64], cross: NDArray[np.float64]
+) -> FloatArray:
+    """The weight that gives of a spoiled input what it gave of the exact one, or almost.
+
+    Least squares: with x the exact input and x' the spoiled one, W' minimises the mean of
+    |W x - W' x'|^2, so W' = W + W E[(x - x') x'^T] (E[x' x'^T] + load)^-1. Errors of the layers
+    before are made up for as far as they can be told from the input.
+
+    Args:
+        weight: float32 `[out, in, k, k]`.
+        second: float64 `[in k k, in k k]`, of x'.
+        cross: float64 `[in k k, in k k]`, of x - x' (rows) with x' (columns).
+    """
+    rows = weight.reshape(len(weight), -1).astype(np.float64)
+    moved = np.linalg.solve(_damped(second), (rows @ cross).T).T
+    found: FloatArray = (rows + moved).astype(np.float32).reshape(weight.shape)
+    return found
+
+
+def _upper_factor(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The upper triangular U with U U^T = matrix: Cholesky's, of both orders reversed."""
+    factor = np.linalg.cholesky(matrix[::-1, ::-1])
+    found: NDArray[np.float64] = np.ascontiguousarray(factor[::-1, ::-1])
     return found
 
 
@@ -70,28 +100,3 @@ def _damped(second: NDArray[np.float64]) -> NDArray[np.float64]:
     load = _DAMPING * np.trace(second) / len(second) + 1e-12
     found: NDArray[np.float64] = second + np.eye(len(second)) * load
     return found
-
-
-def second_moment(x: FloatArray, kernel: int) -> NDArray[np.float64]:
-    """Sum over all k x k patches p of a layer's input of (p - mean) (p - mean)^T.
-
-    Deviations from the mean, since biases take care of means. Zero padding is part of the
-    patches.
-
-    Args:
-        x: float32 `[N, in, H, W]`.
-        kernel: k, odd.
-
-    Returns:
-        float64 `[in k k, in k k]`, in the order of a weight `[in, k, k]`.
-    """
-    size, pad = x.shape[1] * kernel**2, kernel // 2
-    second, total, count = np.zeros((size, size)), np.zeros(size), 0
-    for picture in x:
-        padded = np.pad(picture, ((0, 0), (pad, pad), (pad, pad)))
-        view = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
-        patches = view.transpose(0, 3, 4, 1, 2).reshape(size, -1)
-        second += patches @ patches.T
-        total += patches.sum(1)
-        count += patches.shape[1]
-    return second - np.outer(total, total) / count
