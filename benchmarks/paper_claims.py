@@ -7,8 +7,9 @@ the picture; (2) VDSR beats SRCNN from early on; (3) one network for all scales 
 good as one for each; (4) deeper is better; (5) a high rate needs clipped gradients.
 
 Reduced: width 32 instead of 64, depth 10 where depth is not the question, a few hundred
-steps of 8 patches instead of 10,000 of 64, PSNR on kept-out pictures of the same pack, one
-seed. So it shows directions, not sizes. By default about 20 minutes on two cores.
+steps of 8 patches instead of 10,000 of 64, Muon and L1 instead of SGD and MSE but for (5),
+PSNR on kept-out pictures of the same pack, one seed. So it shows directions, not sizes. By
+default about 20 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def base(steps: int) -> Recipe:
         validations=10,
         network=NetworkSettings(width=32),
         data=DataSettings(scales=SCALES, patch=41, batch=8, focus=1.0),
-        phases=(Phase(loss="mse", clip_norm=0.1),),
-        stages=(Stage(depth=10, steps=steps, rate=1e-3, warmup=0.05),),
+        optimizer=OptimizerSettings(kind="muon", momentum=0.95),
+        phases=(Phase(loss="l1", clip_norm=0.5),),
+        stages=(Stage(depth=10, steps=steps, rate=0.015, warmup=0.05),),
     )
 
 

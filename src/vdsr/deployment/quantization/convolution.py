@@ -43,12 +43,23 @@ class Convolution:
             self._request.infer([np.ascontiguousarray(x[part])], share_inputs=True)
             yield part, self._request.get_output_tensor().data
 
-    def __call__(self, x: FloatArray) -> FloatArray:
-        """Run it on everything: float32 `[N, in, H, W]` to `[N, out, H, W]`."""
-        found = np.empty((len(x), self._layer.out_channels, *x.shape[2:]), np.float32)
+    def __call__(self, x: FloatArray, spare: FloatArray | None = None) -> FloatArray:
+        """Run it on everything.
+
+        Args:
+            x: float32 `[N, in, H, W]`.
+            spare: an array that is not needed any more, `x` perhaps: if it has the shape of
+                the result, that takes its place.
+
+        Returns:
+            float32 `[N, out, H, W]`.
+        """
+        shape = (len(x), self._layer.out_channels, *x.shape[2:])
+        if spare is None or spare.shape != shape:
+            spare = np.empty(shape, np.float32)
         for part, result in self.parts(x):
-            found[part] = result
-        return found
+            spare[part] = result
+        return spare
 
 
 def convolved(x: openvino.Node, layer: Layer) -> openvino.Node:

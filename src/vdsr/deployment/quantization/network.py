@@ -22,6 +22,7 @@ from vdsr.deployment.onnx_file import QuantizedLayer
 from vdsr.deployment.quantization.convolution import Convolution
 from vdsr.deployment.quantization.equalize import equalize
 from vdsr.deployment.quantization.moments import second_moment
+from vdsr.deployment.quantization.spread import spread
 from vdsr.deployment.quantization.thresholds import LEVELS, METHODS, Histogram, threshold
 from vdsr.deployment.quantization.weights import (
     channel_scales,
@@ -159,12 +160,13 @@ def quantize_in_ways(
     if ways[0].equalize:
         highest = maxima(architecture, patches)
         architecture = equalize(architecture, highest, ways[0].equalize)
-    exact = patches
+    exact, spare = patches, None
     for i, layer in enumerate(architecture):
-        wanted = Convolution(layer, relu=False)(exact)
+        wanted = Convolution(layer, relu=False)(exact, spare)
         histogram = Histogram.of(exact) if any(i in walk.chosen for walk in walks) else None
         for walk in walks:
             walk.take(i, layer, exact, wanted, histogram if i in walk.chosen else None)
+        spare = exact if i else None
         exact = np.maximum(wanted, 0.0, out=wanted)
     return tuple(
         Quantized(
@@ -224,7 +226,8 @@ class _Walk:
             weight = float_weight(self.quantized[i])
         elif self.quantized and self.settings.compensate:
             weight = _refitted(layer, self._x, exact)[0]
-        given = Convolution(Layer(weight=weight, bias=bias), relu=False)(self._x)
+        convolution = Convolution(Layer(weight=weight, bias=bias), relu=False)
+        given = convolution(self._x, self._x if i else None)
         shift = _mean_difference(wanted, given)
         given += shift[:, None, None]
         self.layers.append(Layer(weight=weight, bias=shift if bias is None else bias + shift))
@@ -312,9 +315,9 @@ def _refitted(
     layer: Layer, x: FloatArray, exact: FloatArray
 ) -> tuple[FloatArray, NDArray[np.float64]]:
     """The float weight that makes the best of `x`, and the second moment of `x`."""
-    every = max(1, x[:, 0].size // _MOMENT_PIXELS)
-    lost = exact[::every] - x[::every]
-    both = second_moment(np.concatenate([x[::every], lost], 1), layer.kernel)
+    some = spread(len(x))[: -(-_MOMENT_PIXELS // x[0, 0].size)]
+    spoiled = x[some]
+    both = second_moment(np.concatenate([spoiled, exact[some] - spoiled], 1), layer.kernel)
     size = len(both) // 2
     second, cross = both[:size, :size], both[size:, :size]
     return refitted(layer.weight, second, cross), second

@@ -1,0 +1,338 @@
+"""int8: thresholds, integers, equalisation, and whole networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from networks import random_layers
+from vdsr.deployment.onnx_file import model_bytes
+from vdsr.deployment.quantization import search
+from vdsr.deployment.quantization.convolution import Convolution
+from vdsr.deployment.quantization.elsewhere import equalized
+from vdsr.deployment.quantization.equalize import equalize
+from vdsr.deployment.quantization.moments import second_moment
+from vdsr.deployment.quantization.network import Settings, float_weight, maxima, quantize
+from vdsr.deployment.quantization.pictures import prepare
+from vdsr.deployment.quantization.report import layer_costs
+from vdsr.deployment.quantization.thresholds import BINS, METHODS, Histogram, threshold
+from vdsr.deployment.quantization.weights import (
+    channel_scales,
+    compensated,
+    nearest,
+    refitted,
+)
+from vdsr.errors import InputError, UsageError, VdsrError
+from vdsr.inference.architecture import Architecture, Layer
+from vdsr.inference.model_file import ModelFile, ModelMetadata
+
+
+def network(depth: int = 5, width: int = 8, seed: int = 0) -> Architecture:
+    layers = random_layers(*[3] * depth, width=width, seed=seed)
+    # A residual of the order of what VDSR adds.
+    last = replace(layers[-1], weight=layers[-1].weight * np.float32(0.05))
+    return Architecture(layers=(*layers[:-1], last), residual=True)
+
+
+def run(architecture: Architecture, x: np.ndarray) -> np.ndarray:
+    y = x
+    for layer in architecture.layers[:-1]:
+        y = Convolution(layer, relu=True)(y)
+    return x + Convolution(architecture.layers[-1], relu=False)(y)
+
+
+@pytest.fixture(scope="module")
+def patches() -> np.ndarray:
+    y, x = np.mgrid[:24, :24] / 24.0
+    rng = np.random.default_rng(1)
+    waves = [
+        0.5 + 0.4 * np.sin(2 * np.pi * (a * y + b * x + c))
+        for a, b, c in rng.uniform(-3, 3, (12, 3))
+    ]
+    return np.stack(waves)[:, None].astype(np.float32)
+
+
+def of(values: list[float]) -> Histogram:
+    return Histogram.of(np.array(values, np.float32))
+
+
+def test_zeros_and_negative_values_are_no_part_of_a_histogram():
+    histogram = of([0.0, 0.0, -1.0, 0.5, 1.0])
+    assert histogram.counts.sum() == 2
+    assert histogram.highest == 1.0
+    assert histogram.share_above(0.6) == 0.5
+    assert histogram.share_above(1.0) == 0.0
+
+
+def test_minmax_and_percentile():
+    values = np.linspace(0.001, 10.0, 100_000, dtype=np.float32)
+    histogram = Histogram.of(values)
+    assert threshold(histogram, "minmax") == pytest.approx(10.0)
+    assert threshold(histogram, "percentile", percentile=90.0) == pytest.approx(9.0, abs=0.01)
+    assert threshold(histogram, "percentile", percentile=100.0) == pytest.approx(10.0)
+
+
+def test_mse_is_near_the_best_of_all_thresholds():
+    rng = np.random.default_rng(0)
+    values = np.abs(rng.laplace(0, 1, 400_000)).astype(np.float32)
+    values[0] = 40.0
+    found = threshold(Histogram.of(values), "mse")
+
+    def error(limit: float) -> float:
+        step = limit / 255
+        return float(((np.clip(np.rint(values / step), 0, 255) * step - values) ** 2).mean())
+
+    best = min(error(limit) for limit in np.linspace(2, 40, 100))
+    assert found < 35.0
+    assert error(found) <= 1.02 * best
+
+
+def test_kl_keeps_an_even_distribution_and_cuts_off_a_stray_value():
+    even = Histogram(np.full(BINS, 100.0), 1.0)
+    assert threshold(even, "kl") == pytest.approx(1.0, abs=0.01)
+    counts = np.zeros(BINS)
+    counts[: BINS // 4] = np.exp(-np.arange(BINS // 4) / 100.0) * 1e6
+    counts[-1] = 1.0
+    assert threshold(Histogram(counts, 1.0), "kl") < 0.5
+
+
+def test_an_unknown_method_and_an_empty_histogram():
+    with pytest.raises(ValueError, match="unknown method"):
+        threshold(of([1.0]), "guess")
+    for method in METHODS:
+        assert threshold(of([0.0, -2.0]), method) == 0.0
+
+
+@pytest.mark.parametrize(("bits", "limit"), [(8, 127), (7, 63)])
+def test_the_largest_weight_of_every_channel_becomes_the_largest_integer(bits: int, limit: int):
+    weight = np.random.default_rng(0).normal(0, 1, (6, 3, 3, 3)).astype(np.float32)
+    weight[4] = 0.0
+    scale = channel_scales(weight, bits)
+    integers = nearest(weight, scale, bits)
+    assert integers.dtype == np.int8
+    assert (np.abs(integers).reshape(6, -1).max(1) == [limit] * 4 + [0, limit]).all()
+    error = np.abs(integers * scale[:, None, None, None] - weight)
+    assert (error <= scale[:, None, None, None] / 2 + 1e-6).all()
+
+
+def smooth(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Inputs that vary together, as those of a network do."""
+    noise = np.random.default_rng(seed).normal(0, 1, shape)
+    for axis in (2, 3):
+        noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
+    return np.maximum(noise + noise.mean(1, keepdims=True) * 3, 0).astype(np.float32)
+
+
+def test_the_second_moment_is_that_of_the_patches():
+    x = smooth((2, 3, 7, 6), 0)
+    patches = np.concatenate(
+        [
+            np.lib.stride_tricks.sliding_window_view(
+                np.pad(p, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2)
+            )
+            .transpose(1, 2, 0, 3, 4)
+            .reshape(-1, 27)
+            for p in x
+        ]
+    ).astype(np.float64)
+    centred = patches - patches.mean(0)
+    expected = centred.T @ centred
+    assert np.abs(second_moment(x, 3) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("bits", [8, 7])
+def test_errors_that_cancel_are_smaller_than_errors_that_do_not(bits: int):
+    x = smooth((4, 5, 20, 20), 1)
+    weight = np.random.default_rng(2).normal(0, 1, (6, 5, 3, 3)).astype(np.float32)
+    scale = channel_scales(weight, bits)
+    second = second_moment(x, 3)
+
+    def error(integers: np.ndarray) -> float:
+        rows = (integers * scale[:, None, None, None] - weight).reshape(6, -1).astype(np.float64)
+        return float(np.einsum("ij,jk,ik->", rows, second, rows))
+
+    better = compensated(weight, scale, bits, second)
+    assert np.abs(better).max() <= 2 ** (bits - 1) - 1
+    assert error(better) < 0.7 * error(nearest(weight, scale, bits))
+
+
+def test_a_refitted_weight_makes_up_for_what_its_input_has_lost():
+    exact = smooth((4, 5, 20, 20), 1)
+    spoiled = (0.9 * exact + 0.01 * smooth(exact.shape, 2)).astype(np.float32)
+    weight = np.random.default_rng(2).normal(0, 1, (6, 5, 3, 3)).astype(np.float32)
+    both = second_moment(np.concatenate([spoiled, exact - spoiled], 1), 3)
+    size = len(both) // 2
+    found = refitted(weight, both[:size, :size], both[size:, :size])
+
+    def error(one: np.ndarray) -> float:
+        wanted = Convolution(Layer(weight=weight, bias=None), relu=False)(exact)
+        given = Convolution(Layer(weight=one, bias=None), relu=False)(spoiled)
+        change = given - wanted
+        return float((change - change.mean((0, 2, 3), keepdims=True)).std())
+
+    assert error(found) < 0.3 * error(weight)
+    # What is not spoiled is left alone.
+    same = refitted(weight, both[:size, :size], np.zeros((size, size)))
+    assert np.array_equal(same, weight)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_equalising_changes_ranges_and_nothing_else(patches: np.ndarray, power: float):
+    before = network()
+    highest = maxima(before, patches)
+    after = equalize(before, highest, power)
+    assert np.abs(run(after, patches) - run(before, patches)).max() < 1e-5
+
+    def spread(architecture: Architecture) -> float:
+        ranges = [m[m > 1e-3 * m.max()] for m in maxima(architecture, patches)]
+        return max(float(r.max() / r.min()) for r in ranges)
+
+    assert spread(after) < spread(before) ** (1 - power) * 1.01
+
+
+def test_int8_is_close_deterministic_and_right_on_average(patches: np.ndarray):
+    architecture = network()
+    once, again = (quantize(architecture, patches, Settings(method="minmax")) for _ in range(2))
+    exact, rough = run(architecture, patches), run(once.architecture, patches)
+    plain = quantize(
+        architecture, patches, Settings(method="minmax", compensate=False, equalize=0.0)
+    )
+    assert np.abs(rough - exact).max() * 255 < 2.0
+    assert np.abs(run(plain.architecture, patches) - exact).std() > np.abs(rough - exact).std()
+    assert sorted(once.layers) == [1, 2, 3]
+    assert [row.layer for row in once.table] == [1, 2, 3]
+    assert all(0 < row.input_noise < 0.1 for row in once.table)
+    metadata = ModelMetadata(name="int8", precision="int8")
+    files = [model_bytes(q.architecture, metadata, quantized=q.layers) for q in (once, again)]
+    assert files[0] == files[1]
+    assert once.digest == again.digest
+    # Bias correction: on the calibration pictures, every layer is right on average.
+    x = y = patches
+    for i, layer in enumerate(once.exact):
+        if i in once.layers:
+            step = np.float32(once.layers[i].input_scale)
+            y = np.clip(np.rint(y / step), 0, 255) * step
+            used = Layer(weight=float_weight(once.layers[i]), bias=once.architecture.layers[i].bias)
+        else:
+            used = once.architecture.layers[i]
+        wanted = Convolution(layer, relu=False)(x)
+        given = Convolution(used, relu=False)(y)
+        assert np.abs((wanted - given).mean((0, 2, 3))).max() < 1e-4 * max(1, np.abs(wanted).max())
+        x, y = np.maximum(wanted, 0), np.maximum(given, 0)
+
+
+def test_another_setting_is_another_table(patches: np.ndarray):
+    architecture = network()
+    tables = {
+        quantize(architecture, patches, settings).digest
+        for settings in (
+            Settings(method="minmax"),
+            Settings(method="kl"),
+            Settings(method="minmax", weight_bits=7),
+            Settings(method="minmax", keep_float=(0, 1, 4)),
+        )
+    }
+    assert len(tables) == 4
+
+
+def test_layers_are_kept_in_float_by_their_numbers(patches: np.ndarray):
+    found = quantize(network(), patches, Settings(keep_float=(0, 2)))
+    assert sorted(found.layers) == [1, 3, 4]
+    with pytest.raises(UsageError, match="there is no layer 5: layers are 0 to 4"):
+        quantize(network(), patches, Settings(keep_float=(5,)))
+    with pytest.raises(UsageError, match="nothing is left"):
+        quantize(network(), patches, Settings(keep_float=(0, 1, 2, 3, 4)))
+
+
+def test_a_layer_without_a_scale_is_named(patches: np.ndarray):
+    architecture = network()
+    dead = architecture.layers[1]
+    silent = Layer(weight=dead.weight * 0, bias=np.full(dead.out_channels, -1.0, np.float32))
+    layers = (architecture.layers[0], silent, *architecture.layers[2:])
+    with pytest.raises(VdsrError, match="layer 2: its input reaches 0 on the calibration"):
+        quantize(Architecture(layers=layers, residual=True), patches, Settings(equalize=0.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        huge = replace(architecture.layers[0], weight=architecture.layers[0].weight * 1e38)
+        layers = (huge, *architecture.layers[1:])
+        with pytest.raises(VdsrError, match="layer 1: its input reaches inf"):
+            quantize(
+                Architecture(layers=layers, residual=True), patches * 100, Settings(equalize=0.0)
+            )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "best"}, "unknown method 'best'"),
+        ({"weight_bits": 4}, "8 or 7 bits, not 4"),
+        ({"percentile": 50.0}, "lies in 90..100"),
+        ({"equalize": 2.0}, "lies in 0..1"),
+    ],
+)
+def test_settings_out_of_range(settings: dict, message: str):
+    with pytest.raises(UsageError, match=message):
+        Settings(**settings)
+
+
+def test_a_network_for_calibration_elsewhere_is_the_same_in_float(patches: np.ndarray):
+    architecture = Architecture(
+        layers=tuple(replace(layer, bias=None) for layer in network()), residual=True
+    )
+    found = equalized(architecture, patches)
+    assert all(layer.bias is not None for layer in found)
+    assert np.abs(run(found, patches) - run(architecture, patches)).max() * 255 < 4.0
+
+    def spread(one: Architecture) -> float:
+        ranges = [m[m > 1e-3 * m.max()] for m in maxima(one, patches)]
+        return max(float(r.max() / r.min()) for r in ranges)
+
+    assert spread(found) < spread(architecture)
+
+
+def pictures(count: int, side: int = 120) -> list[np.ndarray]:
+    y, x = np.mgrid[:side, :side]
+    return [
+        (120 + 80 * np.sin(y / (3.0 + i)) * np.cos(x / (4.0 + i))).astype(np.uint8)
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def ready():
+    metadata = ModelMetadata(name="small", scales=(2, 3))
+    names = [str(i) for i in range(8)]
+    return prepare(pictures(8), names, metadata, patches=6)
+
+
+def test_pictures_are_kept_apart(ready):
+    assert ready.apart
+    assert len(ready.names) == 6
+    assert ready.patches.shape == (6, 1, 96, 96)
+    alone = prepare(pictures(1), ["a"], ModelMetadata(name="small"), patches=2)
+    assert not alone.apart
+    with pytest.raises(InputError, match="no calibration picture is at least"):
+        prepare(pictures(1, 60), ["a"], ModelMetadata(name="small"))
+
+
+def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
+    architecture = network(depth=4)
+    floats = ModelFile(
+        model_bytes(architecture, ModelMetadata(name="small", scales=(2, 3))), "small"
+    )
+    found = search.trials(floats, ready, search.ways(Settings(), search.AUTO))
+    assert {trial.quantized.settings.method for trial in found} == set(METHODS)
+    assert [trial.worst for trial in found] == sorted(trial.worst for trial in found)
+    best = found[0].model.metadata
+    assert (best.name, best.precision, best.source) == ("small-int8", "int8", floats.digest)
+    assert best.calibration["table"] == found[0].quantized.digest
+    assert best.calibration["psnr_drop"] == round(found[0].worst, 4)
+    search.check_gate(found[0], found[0].worst)
+    with pytest.raises(VdsrError, match="nothing is written"):
+        search.check_gate(found[0], found[0].worst - 1e-6)
+    with pytest.raises(UsageError, match="in int8 already"):
+        search.trials(found[0].model, ready, [Settings()])
+    costs = layer_costs(found[0].quantized, ready.patches)
+    assert [cost.table.layer for cost in costs] == [1, 2]
+    assert all(0 < cost.alone < 5 for cost in costs)
