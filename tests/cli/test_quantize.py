@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
+import openvino
 import pytest
+from onnx import numpy_helper
 
-from networks import small_network
+from networks import model, small_network
 from vdsr.evaluation.contestants import write_picture
 from vdsr.inference import backends
+from vdsr.inference.architecture import Layer
 from vdsr.inference.model_file import load_model
 
 
@@ -32,6 +37,21 @@ def photographs(tmp_path: Path) -> Path:
 def floats(tmp_path: Path) -> Path:
     path = tmp_path / "net.onnx"
     path.write_bytes(small_network().data)
+    return path
+
+
+@pytest.fixture
+def sharpening(tmp_path: Path) -> Path:
+    """A network that does what it is for: what its int8 form cuts off, costs PSNR."""
+    edges = np.zeros((8, 1, 3, 3), np.float32)
+    edges[0, 0] = [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]
+    edges[1] = -edges[0]
+    same = np.zeros((8, 8, 3, 3), np.float32)
+    same[range(8), range(8), 1, 1] = 1.0
+    added = np.zeros((1, 8, 3, 3), np.float32)
+    added[0, :2, 1, 1] = 0.05, -0.05
+    path = tmp_path / "sharpening.onnx"
+    path.write_bytes(model(tuple(Layer(weight=w) for w in (edges, same, same, added))).data)
     return path
 
 
@@ -84,16 +104,43 @@ def test_from_a_float_model_to_integers(vdsr, floats: Path, photographs: Path, t
     assert (code, "it is in int8 already" in err) == (2, True)
 
 
-def test_the_gate_writes_nothing(vdsr, floats: Path, photographs: Path, tmp_path: Path):
-    goal = tmp_path / "i.onnx"
-    code, out, err = vdsr(
-        *("quantize", floats, "-c", photographs, "-o", goal, "--patches", 3),
-        *("--method", "kl_divergence", "--max-drop", 0),
-    )
-    loses = "may be lost (--max-drop): nothing is written" in err
-    # A network that loses nothing at all would pass: then the file is there.
-    assert (code, goal.exists()) == ((1, False) if loses else (0, True))
-    assert loses or "int8 by kl" in out
+def test_both_runtimes_run_it_as_integers(vdsr, floats: Path, photographs: Path, tmp_path: Path):
+    goal, optimized = tmp_path / "i.onnx", tmp_path / "optimized.onnx"
+    command = ("quantize", floats, "-c", photographs, "-o", goal, "--patches", 3)
+    assert vdsr(*command, "--method", "minmax", "--max-drop", 9, "--quiet") == (0, "", "")
+    core = openvino.Core()
+    if "INT8" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        config = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = core.compile_model(load_model(goal).graph, "CPU", config)
+        notes = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+        used = [
+            note["runtimePrecision"].astype(str)
+            for note in notes
+            if note["layerType"].astype(str) == "Convolution"
+        ]
+        assert sorted(used) == ["f32", "f32", "u8", "u8"]
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimized)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(goal, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(optimized).graph.node]
+    # What follows the second one is in float, and takes its output unrounded: ONNX Runtime
+    # computes that one in floats.
+    assert kinds.count("QLinearConv") == 1
+
+
+def test_the_gate_writes_nothing(vdsr, sharpening: Path, photographs: Path, tmp_path: Path):
+    goal, report = tmp_path / "i.onnx", tmp_path / "r.json"
+    command = ("quantize", sharpening, "-c", photographs, "-o", goal, "--patches", 3)
+    clipping = ("--method", "percentile", "--percentile", 90)
+    code, out, err = vdsr(*command, *clipping, "--max-drop", 0, "--json", report)
+    assert (code, out) == (1, "")
+    assert "int8 by percentile loses 1." in err
+    assert "and 0 may be lost (--max-drop): nothing is written" in err
+    assert not goal.exists()
+    assert not report.exists()
+    code, out, _ = vdsr(*command, "--method", "kl_divergence", "--max-drop", 9)
+    assert (code, goal.exists(), "int8 by kl" in out) == (0, True, True)
 
 
 def test_weights_of_7_bits(vdsr, floats: Path, photographs: Path, tmp_path: Path):
@@ -105,6 +152,11 @@ def test_weights_of_7_bits(vdsr, floats: Path, photographs: Path, tmp_path: Path
     assert code == 0, err
     metadata = load_model(goal).metadata
     assert (metadata.name, metadata.calibration["weight_bits"]) == ("seven", 7)
+    stored = {one.name: one for one in onnx.load(goal).graph.initializer}
+    for i in (1, 2, 3):
+        weight = numpy_helper.to_array(stored[f"layers.{i}.weight"])
+        assert (weight.dtype, np.abs(weight).max()) == (np.dtype(np.int8), 63)
+    assert numpy_helper.to_array(stored["layers.0.weight"]).dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from networks import random_layers
 from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization import search
+from vdsr.deployment.quantization import report, sample, search
 from vdsr.deployment.quantization.convolution import Convolution
 from vdsr.deployment.quantization.elsewhere import equalized
-from vdsr.deployment.quantization.equalize import equalize
+from vdsr.deployment.quantization.equalize import equalize, factors
 from vdsr.deployment.quantization.moments import second_moment
-from vdsr.deployment.quantization.network import Settings, float_weight, maxima, quantize
-from vdsr.deployment.quantization.pictures import prepare
+from vdsr.deployment.quantization.network import (
+    Settings,
+    float_weight,
+    maxima,
+    quantize,
+    quantize_in_ways,
+)
+from vdsr.deployment.quantization.pictures import prepare, useful
 from vdsr.deployment.quantization.report import layer_costs
+from vdsr.deployment.quantization.spread import spread
 from vdsr.deployment.quantization.thresholds import BINS, METHODS, Histogram, threshold
 from vdsr.deployment.quantization.weights import (
     channel_scales,
@@ -25,6 +35,8 @@ from vdsr.deployment.quantization.weights import (
     refitted,
 )
 from vdsr.errors import InputError, UsageError, VdsrError
+from vdsr.evaluation.contestants import write_picture
+from vdsr.inference import backends
 from vdsr.inference.architecture import Architecture, Layer
 from vdsr.inference.model_file import ModelFile, ModelMetadata
 
@@ -66,6 +78,13 @@ def test_zeros_and_negative_values_are_no_part_of_a_histogram():
     assert histogram.share_above(1.0) == 0.0
 
 
+def test_of_many_values_each_is_counted_once():
+    values = np.random.default_rng(1).random(2**21 + 12345, np.float32)
+    counts = Histogram.of(values).counts
+    assert counts.sum() == np.count_nonzero(values)
+    assert counts.max() < 2 * counts.min()
+
+
 def test_minmax_and_percentile():
     values = np.linspace(0.001, 10.0, 100_000, dtype=np.float32)
     histogram = Histogram.of(values)
@@ -96,6 +115,11 @@ def test_kl_keeps_an_even_distribution_and_cuts_off_a_stray_value():
     counts[: BINS // 4] = np.exp(-np.arange(BINS // 4) / 100.0) * 1e6
     counts[-1] = 1.0
     assert threshold(Histogram(counts, 1.0), "kl") < 0.5
+    # 256 bins tell all of what lies in them; of more, two would share a level.
+    counts = np.zeros(BINS)
+    counts[:256] = np.random.default_rng(4).integers(1, 1000, 256)
+    counts[-1] = 1.0
+    assert threshold(Histogram(counts, 16.0), "kl") == 16.0 * 256 / BINS
 
 
 def test_an_unknown_method_and_an_empty_histogram():
@@ -158,6 +182,29 @@ def test_errors_that_cancel_are_smaller_than_errors_that_do_not(bits: int):
     assert error(better) < 0.7 * error(nearest(weight, scale, bits))
 
 
+def test_of_inputs_with_nothing_in_common_each_weight_is_rounded_alone():
+    weight = random_layers(3, 3, width=6)[1].weight
+    scale = channel_scales(weight, 8)
+    second = np.diag(np.linspace(1.0, 2.0, 54))
+    assert np.array_equal(compensated(weight, scale, 8, second), nearest(weight, scale, 8))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "shape"), [(1, (2, 3, 5, 4)), (5, (2, 2, 8, 6)), (3, (1, 2, 1, 2))]
+)
+def test_the_second_moment_for_any_kernel_and_size(kernel: int, shape: tuple[int, ...]):
+    x = np.random.default_rng(6).random(shape, np.float32)
+    padded = np.pad(x, ((0, 0), (0, 0), *[(kernel // 2, kernel // 2)] * 2)).astype(np.float64)
+    patches = np.stack(
+        [
+            padded[n, :, i : i + kernel, j : j + kernel].ravel()
+            for n, i, j in np.ndindex(shape[0], *shape[2:])
+        ]
+    )
+    centred = patches - patches.mean(0)
+    np.testing.assert_allclose(second_moment(x, kernel), centred.T @ centred, atol=1e-4)
+
+
 def test_a_refitted_weight_makes_up_for_what_its_input_has_lost():
     exact = smooth((4, 5, 20, 20), 1)
     spoiled = (0.9 * exact + 0.01 * smooth(exact.shape, 2)).astype(np.float32)
@@ -192,6 +239,13 @@ def test_equalising_changes_ranges_and_nothing_else(patches: np.ndarray, power: 
     assert spread(after) < spread(before) ** (1 - power) * 1.01
 
 
+def test_ranges_that_no_factor_evens():
+    assert factors(np.array([4.0, 2.0, 0.0]), 1.0) == pytest.approx([1.0, 0.5, 0.001])
+    assert (factors(np.zeros(3), 1.0) > 0).all()
+    assert (factors(np.array([1.0, np.inf]), 1.0) == 1).all()
+    assert (factors(np.array([1.0, 8.0]), 0.0) == 1).all()
+
+
 def test_int8_is_close_deterministic_and_right_on_average(patches: np.ndarray):
     architecture = network()
     once, again = (quantize(architecture, patches, Settings(method="minmax")) for _ in range(2))
@@ -221,6 +275,29 @@ def test_int8_is_close_deterministic_and_right_on_average(patches: np.ndarray):
         given = Convolution(used, relu=False)(y)
         assert np.abs((wanted - given).mean((0, 2, 3))).max() < 1e-4 * max(1, np.abs(wanted).max())
         x, y = np.maximum(wanted, 0), np.maximum(given, 0)
+
+
+def test_ways_side_by_side_are_those_alone(patches: np.ndarray):
+    given, metadata = patches.copy(), ModelMetadata(name="int8", precision="int8")
+
+    def written(one) -> bytes:
+        return model_bytes(one.architecture, metadata, quantized=one.layers)
+
+    ways = [Settings(method="kl"), Settings(method="minmax")]
+    both = quantize_in_ways(network(), given, ways)
+    assert np.array_equal(given, patches)
+    assert written(both[0]) != written(both[1])
+    assert written(both[1]) == written(quantize(network(), patches, ways[1]))
+    with pytest.raises(ValueError, match="no common equalisation"):
+        quantize_in_ways(network(), patches, [Settings(), Settings(equalize=0.5)])
+
+
+def test_a_layer_without_a_bias_gets_one(patches: np.ndarray):
+    layers = tuple(replace(layer, bias=None) for layer in network())
+    found = quantize(Architecture(layers=layers, residual=True), patches, Settings())
+    assert all(layer.bias is not None for layer in found.architecture)
+    exact, rough = run(found.exact, patches), run(found.architecture, patches)
+    assert np.abs(rough - exact).max() * 255 < 2.0
 
 
 def test_another_setting_is_another_table(patches: np.ndarray):
@@ -260,6 +337,21 @@ def test_a_layer_without_a_scale_is_named(patches: np.ndarray):
             quantize(
                 Architecture(layers=layers, residual=True), patches * 100, Settings(equalize=0.0)
             )
+
+
+@pytest.mark.parametrize(("bias", "reaches"), [(-1e3, "0"), (np.inf, "inf")])
+def test_no_method_finds_a_scale_where_there_is_none(
+    patches: np.ndarray, bias: float, reaches: str
+):
+    layers = list(network().layers)
+    layers[1] = replace(layers[1], bias=np.full(8, bias, np.float32))
+    architecture = Architecture(layers=tuple(layers), residual=True)
+    for method in METHODS:
+        with pytest.raises(VdsrError, match=f"layer 2: its input reaches {reaches} on"):
+            quantize(architecture, patches, Settings(method=method))
+    if reaches == "0":
+        kept = quantize(architecture, patches, Settings(keep_float=(0, 2, 3, 4)))
+        assert sorted(kept.layers) == [1]
 
 
 @pytest.mark.parametrize(
@@ -309,11 +401,25 @@ def ready():
 def test_pictures_are_kept_apart(ready):
     assert ready.apart
     assert len(ready.names) == 6
-    assert ready.patches.shape == (6, 1, 96, 96)
+    assert ready.patches.shape == (7, 1, 96, 96)  # one is drawn
     alone = prepare(pictures(1), ["a"], ModelMetadata(name="small"), patches=2)
     assert not alone.apart
+    few = prepare(pictures(8), [str(i) for i in range(8)], ModelMetadata(name="small"), patches=3)
+    assert few.names == ("0", "2", "5")
+    given = prepare(
+        pictures(2), ["a", "b"], ModelMetadata(name="small"), validation=pictures(1), patches=2
+    )
+    assert (given.names, given.apart) == (("a", "b"), True)
     with pytest.raises(InputError, match="no calibration picture is at least"):
         prepare(pictures(1, 60), ["a"], ModelMetadata(name="small"))
+
+
+def test_a_network_for_the_full_range_is_given_it():
+    studio, full = (
+        prepare(pictures(1), ["a"], ModelMetadata(name="small", luma=luma), patches=3).patches
+        for luma in ("studio", "full")
+    )
+    np.testing.assert_allclose(full, (studio - 16 / 255) * 255 / 219, atol=1e-5)
 
 
 def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
@@ -336,3 +442,101 @@ def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
     costs = layer_costs(found[0].quantized, ready.patches)
     assert [cost.table.layer for cost in costs] == [1, 2]
     assert all(0 < cost.alone < 5 for cost in costs)
+    # No number is no pass.
+    with pytest.raises(VdsrError, match="loses nan dB"):
+        search.check_gate(replace(found[0], drop={"x2": float("nan")}), 1.0)
+
+
+def test_a_layers_cost_is_that_of_a_file_with_this_layer_alone(ready):
+    found = quantize(network(depth=4), ready.patches, Settings())
+    costs = layer_costs(found, ready.patches)
+    assert [cost.table for cost in costs] == list(found.table)
+
+    def outputs(precision: str, layers: dict) -> np.ndarray:
+        metadata = ModelMetadata(name="one", precision=precision)
+        file = ModelFile(model_bytes(found.exact, metadata, quantized=layers), "one")
+        backend = backends.open_backend(file, backends.choose(file, "openvino"))
+        try:
+            return backend.run(ready.patches)
+        finally:
+            backend.close()
+
+    exact = outputs("fp32", {})
+    for i, cost in zip((1, 2), costs, strict=True):
+        change = outputs("int8", {i: found.layers[i]}) - exact
+        assert cost.alone == pytest.approx(255 * np.sqrt(np.square(change).mean()), rel=0.02)
+
+
+def test_the_page_says_what_the_text_says(ready):
+    quantized = quantize(network(depth=4), ready.patches, Settings())
+    costs = layer_costs(quantized, ready.patches)
+    metadata = ModelMetadata(name="int8", precision="int8")
+    data = model_bytes(quantized.architecture, metadata, quantized=quantized.layers)
+    trial = search.Trial(
+        quantized=quantized, model=ModelFile(data, "a"), psnr={"x2": 30.0}, drop={"x2": 0.125}
+    )
+    page = report.page([trial], costs, heading="a <b>")
+    assert "<h1>a &lt;b&gt;</h1>" in page
+    assert page.count("<rect") == 2
+    text = f"{report.summary([trial])}\n{report.layers_text(costs)}"
+    assert "0.1250" in text
+    assert all(line in page for line in text.splitlines())
+    assert report.most_costly(quantized, costs).startswith("of 2 int8 layers, these cost most")
+    (entry,) = report.as_json([trial], costs)["trials"]
+    assert (entry["loss"], entry["table"]) == ({"x2": 0.125}, quantized.digest)
+
+
+@pytest.mark.parametrize("count", [1, 7, 36, 100])
+def test_the_first_few_lie_evenly_among_all(count: int):
+    order = spread(count)
+    assert sorted(order) == list(range(count))
+    for few in range(2, count):
+        first = sorted(order[:few])
+        assert np.diff([*first, first[0] + count]).max() <= 3 * count / few
+    if count >= 36:
+        # Scales take turns: none may be left out.
+        assert np.bincount(np.array(order[:11]) % 3).min() >= 3
+
+
+def test_no_more_pictures_are_wanted_than_are_of_use():
+    assert useful(32, apart=True) == 32
+    assert useful(32, apart=False) == 48
+    assert useful(300, apart=False) == 400
+
+
+def test_no_more_pictures_are_read_than_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "photographs"
+    (folder / "deep").mkdir(parents=True)
+    for i, picture in enumerate(pictures(9, 40)):
+        write_picture(folder / ("deep" if i == 4 else ".") / f"{i}.png", picture)
+    read, reading = [], sample.read_luma
+    monkeypatch.setattr(sample, "read_luma", lambda path: (read.append(path), reading(path))[1])
+    found = sample.sample([folder], 4, smallest=32)
+    assert (len(read), len(found.pictures), found.files, found.left_out) == (4, 4, 9, ())
+    assert found.names == sample.sample([folder], 4, smallest=32).names
+    everything = sample.sample([folder], 10, smallest=32).names
+    assert everything[:2] == ("photographs/0.png", "photographs/1.png")
+    assert everything[-1] == "photographs/deep/4.png"
+
+
+def test_pictures_that_are_left_out_are_named_and_replaced(tmp_path: Path):
+    for name, picture in zip("abc", pictures(3, 40), strict=True):
+        write_picture(tmp_path / f"{name}.png", picture)
+    write_picture(tmp_path / "again.png", pictures(1, 40)[0])
+    write_picture(tmp_path / "small.png", pictures(1, 20)[0])
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    found = sample.sample([tmp_path], 4, smallest=32)
+    assert len(found.pictures) == 3
+    reasons = "\n".join(found.left_out)
+    assert len(found.left_out) == 3
+    for reason in ("the same picture as", "small.png: 20x20 px are too small: 32 px", "broken.png"):
+        assert reason in reasons
+    with pytest.raises(InputError, match=r"no pictures .* \(the first of 6 left out: "):
+        sample.sample([tmp_path], 4, smallest=100)
+    with pytest.raises(InputError, match="there is no such folder"):
+        sample.sample([tmp_path / "none"], 4, smallest=32)
+
+
+def test_it_needs_no_torch():
+    code = "import sys, vdsr.app.quantizing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

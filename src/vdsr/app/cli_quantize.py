@@ -54,7 +54,7 @@ def quantize(
     ] = 1.0,
     patches: Annotated[
         int, typer.Option("--patches", help="Patches of 96 px to calibrate on.")
-    ] = 32,
+    ] = 48,
     validation: Annotated[
         list[Path] | None,
         typer.Option(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from vdsr.deployment.quantization.network import Settings, quantize
 from vdsr.inference.architecture import Architecture, FloatArray
 
@@ -32,18 +30,9 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
     Raises:
         VdsrError: if a layer's input is 0 everywhere or infinite.
     """
-    with_biases = Architecture(
-        layers=tuple(
-            layer
-            if layer.bias is not None
-            else replace(layer, bias=np.zeros(layer.out_channels, np.float32))
-            for layer in architecture
-        ),
-        residual=architecture.residual,
-    )
     # The first layer takes the picture itself, which is exact in 8 bits.
     settings = Settings(method="kl", equalize=_POWER, keep_float=(0,), compensate=False)
-    found = quantize(with_biases, inputs, settings)
+    found = quantize(architecture, inputs, settings)
     return Architecture(
         layers=tuple(
             replace(exact, bias=corrected.bias)

@@ -34,8 +34,9 @@ from vdsr.errors import UsageError, VdsrError
 from vdsr.inference.architecture import Architecture, FloatArray, Layer
 
 WEIGHT_BITS = (7, 8)
-# Patches under the kernel that weights are rounded for: more change nothing.
-_MOMENT_PIXELS = 100_000
+# Patches under the kernel that weights are fitted and rounded for: with fewer, they are
+# fitted to chance.
+_MOMENT_PIXELS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +165,10 @@ def quantize_in_ways(
     for i, layer in enumerate(architecture):
         wanted = Convolution(layer, relu=False)(exact, spare)
         histogram = Histogram.of(exact) if any(i in walk.chosen for walk in walks) else None
-        for walk in walks:
-            walk.take(i, layer, exact, wanted, histogram if i in walk.chosen else None)
+        # What is infinite is named where the next layer finds no scale for it.
+        with np.errstate(invalid="ignore"):
+            for walk in walks:
+                walk.take(i, layer, exact, wanted, histogram if i in walk.chosen else None)
         spare = exact if i else None
         exact = np.maximum(wanted, 0.0, out=wanted)
     return tuple(

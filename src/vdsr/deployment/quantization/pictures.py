@@ -16,8 +16,11 @@ from vdsr.inference.architecture import FloatArray
 from vdsr.inference.model_file import ModelMetadata
 
 SIDE = 96
-PATCHES = 32
+PATCHES = 48
 VALIDATION_PICTURES = 12
+# To so many patches of photographs one is drawn.
+_PER_DRAWN = 12
+_STROKES = 60
 # Of a validation picture, its middle.
 _VALIDATION_SIDE = 240
 # Every so manieth picture is kept out of calibration if no others are given to validate on.
@@ -31,7 +34,8 @@ class Pictures:
     """Pictures for a network, made ready.
 
     Attributes:
-        patches: float32 `[N, 1, P, P]`, enlarged luma / 255, to calibrate on.
+        patches: float32 `[N, 1, P, P]`, enlarged luma / 255, to calibrate on; the last ones are
+            drawn.
         validation: to measure on.
         names: of the calibration pictures.
         apart: whether no picture serves for both.
@@ -132,7 +136,10 @@ def prepare(
 
 
 def _patches(pictures: Sequence[Luma], metadata: ModelMetadata, count: int) -> FloatArray:
-    """Patches evenly over pictures and scales, at places that do not depend on chance."""
+    """Patches evenly over pictures and scales, at places that do not depend on chance.
+
+    A twelfth as many are drawn, and come after them.
+    """
     found = []
     for i in range(count):
         picture = pictures[i % len(pictures)]
@@ -145,7 +152,27 @@ def _patches(pictures: Sequence[Luma], metadata: ModelMetadata, count: int) -> F
         window = picture[top : top + side - side % scale, left : left + side - side % scale]
         degraded, _ = _pair(window, scale, metadata)
         found.append(degraded[:SIDE, :SIDE])
+    for i in range(-(-count // _PER_DRAWN)):
+        scale = metadata.scales[i % len(metadata.scales)]
+        degraded, _ = _pair(_drawn(i, SIDE + scale), scale, metadata)
+        found.append(degraded[:SIDE, :SIDE])
     return np.stack(found)[:, None]
+
+
+def _drawn(i: int, side: int) -> Luma:
+    """Strokes of black on white, or white on black, as in print: uint8 `[side, side]`.
+
+    Photographs seldom have such contrast, and what is beyond their range int8 cuts off.
+    """
+    rng = np.random.default_rng(i)
+    paper, ink = (235, 16) if i % 2 else (16, 235)
+    picture = np.full((side, side), paper, np.uint8)
+    for _ in range(_STROKES):
+        top, left = rng.integers(0, side, 2)
+        width, length = rng.integers(1, 7), rng.integers(4, 30)
+        height, width = (width, length) if rng.random() < 0.5 else (length, width)
+        picture[top : top + height, left : left + width] = ink
+    return picture
 
 
 def _pair(picture: Luma, scale: int, metadata: ModelMetadata) -> tuple[FloatArray, FloatArray]:

@@ -94,7 +94,8 @@ def check_gate(best: Trial, most: float) -> None:
     Raises:
         VdsrError: if it does.
     """
-    if best.worst > most:
+    # No number, which infinite outputs give, is refused, too.
+    if not best.worst <= most:
         scale = max(best.drop, key=lambda name: best.drop[name])
         raise VdsrError(
             f"int8 by {best.quantized.settings.method} loses {best.worst:.4f} dB at {scale}, and"
