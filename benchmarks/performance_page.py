@@ -60,6 +60,8 @@ def main(path: Path, goal: Path) -> None:
     record = json.loads(path.read_text("utf-8"))
     page = HEAD.format(command=record["command"], date=record["date"], name=path.name)
     page += as_markdown(record)
+    if (goal.parent / "performance.svg").exists():
+        page += "\n![Speed against PSNR](performance.svg)\n"
     other = latest("faster")
     if other is not None:
         page += faster(json.loads(other.read_text("utf-8")))

@@ -56,10 +56,10 @@ HEAD = """# Results
 
 Mean PSNR in dB / SSIM. Every table is one protocol; figures of different protocols cannot be \
 compared. [Evaluation](evaluation.md) defines them. Evaluation pictures are never trained on, \
-and nothing was tuned on them. Made by
+and no weights were chosen by them. Made by
 
     {commands}
-    python benchmarks/results_page.py {records}
+    python benchmarks/results_page.py {records}{notes}
 
 with the datasets in `data/eval/`, and the models named below in the working directory.
 """
@@ -93,7 +93,11 @@ def table(rows: Iterable[dict[str, Any]], protocol: str) -> str:
 def main(paths: list[Path], command: list[str], notes: Path | None, goal: Path) -> None:
     rows = [row for path in paths for row in json.loads(path.read_text("utf-8"))]
     records = " ".join(f"benchmarks/records/{path.name}" for path in paths)
-    page = HEAD.format(commands="\n    ".join(command), records=records)
+    page = HEAD.format(
+        commands="\n    ".join(command),
+        records=records,
+        notes="" if notes is None else f" --notes benchmarks/{notes.name}",
+    )
     for protocol, about in PROTOCOLS.items():
         if any(row["protocol"] == protocol for row in rows):
             page += f"\n## `{protocol}`: {about}\n\n{table(rows, protocol)}\n"

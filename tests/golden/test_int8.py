@@ -60,7 +60,10 @@ def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytes
     metadata = ModelMetadata(name="public", luma="full")
     floats = ModelFile(model_bytes(architecture, metadata), "public")
     ready = prepare(
-        [read_picture(path) for path in chosen], [path.name for path in chosen], metadata
+        [read_picture(path) for path in chosen],
+        [path.name for path in chosen],
+        metadata,
+        patches=12,
     )
     (trial,) = trials(floats, ready, [Settings(method="minmax")], backend="openvino")
     settings = evaluate.Settings(
