@@ -100,7 +100,7 @@ def test_senseless_metadata_is_refused(values):
 def test_names_and_paths(tmp_path: Path):
     assert load_model("vdsr").metadata.name == "vdsr"
     assert "vdsr" in shipped_models()
-    with pytest.raises(ModelError, match="no model named 'best': vdsr"):
+    with pytest.raises(ModelError, match=r"no model named 'best': .*vdsr"):
         load_model("best")
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         load_model(tmp_path / "none.onnx")
