@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from vdsr.app.console import say, write_json
-from vdsr.deployment.onnx_file import write_whole
+from vdsr.deployment.onnx_file import DEFAULT_OPSET, check_opset, write_whole
 from vdsr.deployment.quantization import report
 from vdsr.deployment.quantization.network import Settings
 from vdsr.deployment.quantization.pictures import (
@@ -58,6 +58,7 @@ def run(request: Request) -> None:
 
     Raises:
         UsageError: for options that are out of range, or a model that is in int8 already.
+        MissingExtra: if onnx is not installed.
         InputError: if there is no picture to calibrate on.
         OutputError: if the model file exists or cannot be written.
         VdsrError: if a layer has no scale, or the loss is above `max_drop`.
@@ -66,6 +67,8 @@ def run(request: Request) -> None:
     for path in filter(None, (request.output, request.report)):
         if path.exists() and not request.overwrite:
             raise OutputError(f"{path}: it exists already: --overwrite replaces it")
+    # Minutes before it is needed: what writes the file may be missing.
+    check_opset(DEFAULT_OPSET, int8=True)
     model = load_model(request.model)
     smallest, apart = smallest_side(model.metadata), bool(request.validation)
     given = sample(request.calibration, useful(request.patches, apart=apart), smallest=smallest)
