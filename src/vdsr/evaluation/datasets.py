@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.evaluation.download import OnBytes, download
-from vdsr.imaging.files import FORMATS
+from vdsr.imaging.files import SUFFIXES
 
 HOME_VARIABLE = "VDSR_DATA"
-_SUFFIXES = frozenset(suffix for format in FORMATS.values() for suffix in format.suffixes)
 _MEMORY = "folders.json"
 
 
@@ -176,7 +175,7 @@ def _fetched(name: str) -> Path:
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
     pictures = tuple(
-        sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in _SUFFIXES)
+        sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
     )
     if not pictures:
         raise InputError(f"{folder}: there are no pictures directly in this folder")
@@ -213,7 +212,7 @@ def _take(archive: Path, inside: str, folder: Path) -> int:
     with tarfile.open(archive) as tar:
         for member in tar:
             path = PurePosixPath(member.name)
-            if path.parent != PurePosixPath(inside) or path.suffix.lower() not in _SUFFIXES:
+            if path.parent != PurePosixPath(inside) or path.suffix.lower() not in SUFFIXES:
                 continue
             content = tar.extractfile(member)
             if content is not None:

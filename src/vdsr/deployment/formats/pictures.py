@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import InputError
-from vdsr.imaging.files import FORMATS, PictureReader
+from vdsr.imaging.files import SUFFIXES, PictureReader
 
 RGB = NDArray[np.uint8]
 
 MOST = 16
-_SUFFIXES = frozenset(suffix for format in FORMATS.values() for suffix in format.suffixes)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def drawn(side: int) -> RGB:
 
 def _paths(folder: Path) -> list[Path]:
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     except OSError as error:
         raise InputError(f"{folder}: the pictures cannot be read: {error.strerror}") from error
     if not paths:

@@ -31,7 +31,9 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
         VdsrError: if a layer's input is 0 everywhere or infinite.
     """
     # The first layer takes the picture itself, which is exact in 8 bits.
-    settings = Settings(method="kl", equalize=_POWER, keep_float=(0,), compensate=False)
+    settings = Settings(
+        method="kl", equalize=_POWER, keep_float=(0,), split=False, compensate=False
+    )
     found = quantize(architecture, inputs, settings)
     return Architecture(
         layers=tuple(

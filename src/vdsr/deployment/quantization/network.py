@@ -22,6 +22,7 @@ from vdsr.deployment.onnx_file import QuantizedLayer
 from vdsr.deployment.quantization.convolution import Convolution
 from vdsr.deployment.quantization.equalize import equalize
 from vdsr.deployment.quantization.moments import second_moment
+from vdsr.deployment.quantization.split import split
 from vdsr.deployment.quantization.spread import spread
 from vdsr.deployment.quantization.thresholds import LEVELS, METHODS, Histogram, threshold
 from vdsr.deployment.quantization.weights import (
@@ -49,6 +50,7 @@ class Settings:
         weight_bits: 8, or 7 for CPUs without VNNI, where sums of two products saturate.
         keep_float: layers that stay in float, by index; None is the first and the last.
         equalize: power by which channels are brought to one range, 0..1; see `equalize`.
+        split: let idle channels take a share of those whose rounding costs most; see `split`.
         compensate: fit weights to what int8 makes of their inputs, and round them so that
             their errors cancel, instead of each to its nearest.
 
@@ -61,6 +63,7 @@ class Settings:
     weight_bits: int = 8
     keep_float: tuple[int, ...] | None = None
     equalize: float = 1.0
+    split: bool = True
     compensate: bool = True
 
     def __post_init__(self) -> None:
@@ -102,7 +105,10 @@ class Quantized:
 
     Attributes:
         settings: how it was made.
-        exact: the network in float32, equalised.
+        exact: the network in float32, equalised and split.
+        shifts: by how much of a step a layer's input is shifted before it is rounded, float32
+            `[in]`, by index of the layer; those that are not there, by nothing. The biases
+            before have it already.
         architecture: its layers as they count in int8, with corrected biases.
         layers: those in int8, by index.
         table: what calibration found, a row per int8 layer.
@@ -111,6 +117,7 @@ class Quantized:
 
     settings: Settings
     exact: Architecture
+    shifts: Mapping[int, FloatArray]
     architecture: Architecture
     layers: Mapping[int, QuantizedLayer]
     table: tuple[LayerTable, ...]
@@ -146,35 +153,35 @@ def quantize_in_ways(
 
     Args:
         architecture, patches: see `quantize`.
-        ways: how, at least one, with the same `equalize`.
+        ways: how, at least one, that share `equalize`, `split` and `keep_float`.
 
     Returns:
         One for every way, in their order.
 
     Raises:
         UsageError, VdsrError: see `quantize`.
-        ValueError: for ways that differ in `equalize`.
+        ValueError: for ways that do not.
     """
-    if len({way.equalize for way in ways}) != 1:
-        raise ValueError("the ways have no common equalisation")
-    walks = [_Walk(way, _chosen(architecture, way), patches) for way in ways]
-    if ways[0].equalize:
-        highest = maxima(architecture, patches)
-        architecture = equalize(architecture, highest, ways[0].equalize)
+    if len({(way.equalize, way.split, way.keep_float) for way in ways}) != 1:
+        raise ValueError("the ways share no float network")
+    chosen = _chosen(architecture, ways[0])
+    architecture, shifts = _prepared(architecture, patches, ways[0], chosen)
+    walks = [_Walk(way, patches) for way in ways]
     exact, spare = patches, None
     for i, layer in enumerate(architecture):
         wanted = Convolution(layer, relu=False)(exact, spare)
-        histogram = Histogram.of(exact) if any(i in walk.chosen for walk in walks) else None
+        histogram = Histogram.of(exact) if i in chosen else None
         # What is infinite is named where the next layer finds no scale for it.
         with np.errstate(invalid="ignore"):
             for walk in walks:
-                walk.take(i, layer, exact, wanted, histogram if i in walk.chosen else None)
+                walk.take(i, layer, exact, wanted, histogram, shifts.get(i))
         spare = exact if i else None
         exact = np.maximum(wanted, 0.0, out=wanted)
     return tuple(
         Quantized(
             settings=walk.settings,
             exact=architecture,
+            shifts=shifts,
             architecture=Architecture(layers=tuple(walk.layers), residual=architecture.residual),
             layers=walk.quantized,
             table=tuple(walk.table),
@@ -184,20 +191,37 @@ def quantize_in_ways(
     )
 
 
+def _prepared(
+    architecture: Architecture, patches: FloatArray, settings: Settings, chosen: set[int]
+) -> tuple[Architecture, dict[int, FloatArray]]:
+    """Channels of one range, idle ones put to work: the network, and shifts of layers' inputs."""
+    shifts: dict[int, FloatArray] = {}
+    if not settings.equalize and not settings.split:
+        return architecture, shifts
+    highest = maxima(architecture, patches)
+    if settings.equalize:
+        architecture = equalize(architecture, highest, settings.equalize)
+    layers = list(architecture)
+    for i in sorted(chosen) if settings.split else ():
+        layers[i - 1], layers[i], shift = split(layers[i - 1], layers[i], highest[i - 1])
+        if shift.any():
+            shifts[i] = shift
+    return Architecture(layers=tuple(layers), residual=architecture.residual), shifts
+
+
 class _Walk:
     """One way's network, on its way through the layers.
 
     Args:
         settings: the way.
-        chosen: layers that become int8.
         patches: float32 `[N, 1, P, P]`.
 
     Attributes:
         layers, quantized, table: see `Quantized`; of the layers that were taken.
     """
 
-    def __init__(self, settings: Settings, chosen: set[int], patches: FloatArray) -> None:
-        self.settings, self.chosen = settings, chosen
+    def __init__(self, settings: Settings, patches: FloatArray) -> None:
+        self.settings = settings
         self.layers: list[Layer] = []
         self.quantized: dict[int, QuantizedLayer] = {}
         self.table: list[LayerTable] = []
@@ -210,6 +234,7 @@ class _Walk:
         exact: FloatArray,
         wanted: FloatArray,
         histogram: Histogram | None,
+        shift: FloatArray | None,
     ) -> None:
         """Take one layer.
 
@@ -218,10 +243,13 @@ class _Walk:
             layer: as it is in the float network.
             exact, wanted: its input and output there, `[N, in, P, P]` and `[N, out, P, P]`.
             histogram: of `exact`; None if the layer stays in float.
+            shift: of its input, in steps; see `Quantized.shifts`.
         """
         weight, bias = layer.weight, layer.bias
         if histogram is not None:
             step, limit = _step(i, histogram, self.settings)
+            if shift is not None:
+                self._shift(shift * np.float32(step))
             # Not the patches, which are shared: the first layer is never in int8.
             _round(self._x, step)
             input_noise = _noise(self._x, exact)
@@ -231,9 +259,9 @@ class _Walk:
             weight = _refitted(layer, self._x, exact)[0]
         convolution = Convolution(Layer(weight=weight, bias=bias), relu=False)
         given = convolution(self._x, self._x if i else None)
-        shift = _mean_difference(wanted, given)
-        given += shift[:, None, None]
-        self.layers.append(Layer(weight=weight, bias=shift if bias is None else bias + shift))
+        lost = _mean_difference(wanted, given)
+        given += lost[:, None, None]
+        self.layers.append(Layer(weight=weight, bias=lost if bias is None else bias + lost))
         if histogram is not None:
             self.table.append(
                 LayerTable(
@@ -246,6 +274,15 @@ class _Walk:
                 )
             )
         self._x = np.maximum(given, 0.0, out=given)
+
+    def _shift(self, amount: FloatArray) -> None:
+        """Shift the channels behind the last layer that was taken, by less than half a step."""
+        before = self.layers[-1]
+        # Every layer that was taken has a bias.
+        bias = amount if before.bias is None else before.bias + amount
+        self.layers[-1] = Layer(weight=before.weight, bias=bias)
+        # Behind the ReLU it does the same: what that has cut is rounded to 0 either way.
+        self._x += amount[:, None, None]
 
 
 def _step(i: int, histogram: Histogram, settings: Settings) -> tuple[float, float]:

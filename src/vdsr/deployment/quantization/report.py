@@ -73,7 +73,11 @@ def _in_turn(quantized: Quantized, shape: tuple[int, ...]) -> openvino.InferRequ
             one = quantized.layers[i]
             step = np.float32(one.input_scale)
             exact = ops.slice(runs, [0], [1], [1], [0])
-            units = ops.clamp(ops.round(ops.divide(exact, step), "half_to_even"), 0, LEVELS - 1)
+            units = ops.divide(exact, step)
+            if i in quantized.shifts:
+                shift = ops.constant(quantized.shifts[i].reshape(1, -1, 1, 1))
+                units = ops.add(units, shift)
+            units = ops.clamp(ops.round(units, "half_to_even"), 0, LEVELS - 1)
             integers = Layer(weight=float_weight(one), bias=layer.bias)
             after.append(convolved(ops.multiply(units, step), integers))
         runs = ops.concat(after, 0)

@@ -10,6 +10,7 @@ import logging
 from vdsr.imaging.files.decode import PictureReader as PictureReader
 from vdsr.imaging.files.encode import PictureWriter as PictureWriter
 from vdsr.imaging.files.formats import FORMATS as FORMATS
+from vdsr.imaging.files.formats import SUFFIXES as SUFFIXES
 from vdsr.imaging.files.formats import Format as Format
 from vdsr.imaging.files.formats import PixelLayout as PixelLayout
 from vdsr.imaging.files.formats import format_of as format_of

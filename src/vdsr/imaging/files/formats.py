@@ -93,6 +93,8 @@ FORMATS = {
     )
 }
 
+SUFFIXES = frozenset(suffix for f in FORMATS.values() for suffix in f.suffixes)
+
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",
