@@ -83,6 +83,25 @@ def test_the_first_tile_of_a_large_picture_is_small():
     assert read < 1.06 * 1080 * 1920
 
 
+@pytest.mark.parametrize("shape", [(1080, 1920), (5000, 7001), (2160, 3840)])
+def test_tiles_read_as_much_as_each_other(shape: tuple[int, int]):
+    (lead, *after), *bands = [band.columns for band in plan_tiles(*shape, 20, TileLimits())]
+    assert lead.outer_length < after[0].outer_length
+    for columns in (after, *bands):
+        reads = [span.outer_length for span in columns]
+        assert max(reads) == reads[0]
+        assert min(reads) >= reads[0] - 1
+    rows = [band.rows.outer_length for band in plan_tiles(*shape, 20, TileLimits())]
+    assert max(rows) == rows[0]
+    assert min(rows) >= rows[0] - 1
+
+
+def test_tiles_of_limited_sides_give_as_much_as_each_other():
+    bands = plan_tiles(300, 500, 20, TileLimits(max_side=100))
+    assert [band.rows.stop for band in bands] == [100, 200, 300]
+    assert {c.stop - c.start for band in bands for c in band.columns} == {100}
+
+
 def test_planning_a_huge_picture_is_quick():
     start = time.process_time()
     plan_tiles(240_000, 240_000, 20, TileLimits(max_pixels=100_000, max_band_rows=50))

@@ -158,7 +158,7 @@ def plan_job(
         )
         bands = plan_tiles(*bicubic.shape_out, halo, limits)
         tile_bytes = max(tile_bytes, _largest_tile(bands) * per_pixel)
-        band_bytes += margin + row * (bands[-1].rows.stop - bands[-1].rows.start)
+        band_bytes += margin + row * max(b.rows.stop - b.rows.start for b in bands)
         passes.append(
             Pass(
                 bicubic=bicubic,

@@ -109,10 +109,14 @@ def plan_tiles(height: int, width: int, halo: int, limits: TileLimits) -> tuple[
         if best is not None and (height + 2 * halo * (bands - 1)) * width > best[0]:
             break
     _, bands, columns = best or (0, height, width)
-    spans = _spans(width, columns, halo)
-    rest = Band(_spans(height, bands, halo)[0], spans)
-    first = Band(rest.rows, _with_lead(spans, rest.rows, height, width, halo))
-    return (first, *(Band(rows, spans) for rows in _spans(height, bands, halo)[1:]))
+    spans = _spans(width, columns, halo, limits.max_side)
+    first, *others = _spans(height, bands, halo, limits.max_side, limits.max_band_rows)
+    lead = LEAD_PIXELS // first.outer_length - halo
+    if height * width < _LEAD_FROM or lead < halo or lead + halo >= spans[0].stop:
+        return tuple(Band(rows, spans) for rows in (first, *others))
+    after = _spans(width, columns, halo, limits.max_side, start=lead)
+    led = Band(first, (Span.with_halo(0, lead, width, halo), *after))
+    return (led, *(Band(rows, spans) for rows in others))
 
 
 def _at_least(length: int, *limits: int | None) -> int:
@@ -128,21 +132,24 @@ def _columns(width: int, halo: int, max_outer: int, max_side: int | None) -> int
     return max(least, -(-width // inner)) if inner > 0 else 0
 
 
-def _spans(length: int, count: int, halo: int) -> tuple[Span, ...]:
-    """Cut an axis into `count` parts as even as can be."""
-    cuts = [length * i // count for i in range(count + 1)]
-    return tuple(Span.with_halo(a, b, length, halo) for a, b in pairwise(cuts))
-
-
-def _with_lead(
-    spans: tuple[Span, ...], rows: Span, height: int, width: int, halo: int
+def _spans(
+    length: int, count: int, halo: int, *limits: int | None, start: int = 0
 ) -> tuple[Span, ...]:
-    first = spans[0]
-    lead = LEAD_PIXELS // rows.outer_length - halo
-    if height * width < _LEAD_FROM or lead < halo or lead + halo >= first.stop:
-        return spans
-    cut = (Span.with_halo(0, lead, width, halo), Span.with_halo(lead, first.stop, width, halo))
-    return (*cut, *spans[1:])
+    """Cut an axis, or what lies behind `start`, into `count` parts.
+
+    They read as much as each other, and none more than the first, so that a runtime's
+    buffers fit them all. If one would give more than a limit allows, or nothing, they
+    give as much as each other.
+    """
+    before = min(halo, start)
+    read = length - start + before + 2 * halo * (count - 1)
+    shares = [-(-read * i // count) for i in range(1, count)]
+    inner = [start + share - before - halo * (2 * i + 1) for i, share in enumerate(shares)]
+    cuts = [start, *inner, length]
+    parts = [b - a for a, b in pairwise(cuts)]
+    if min(parts) < 1 or max(parts) > min([length, *(x for x in limits if x is not None)]):
+        cuts = [start + (length - start) * i // count for i in range(count + 1)]
+    return tuple(Span.with_halo(a, b, length, halo) for a, b in pairwise(cuts))
 
 
 def run_window(run: Run, y: FloatArray, rows: Span, columns: Span, halo: int) -> FloatArray:
