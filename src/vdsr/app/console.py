@@ -25,6 +25,8 @@ TERMINATED = 143
 # A job that is expected to take longer is announced.
 _LONG_JOB_SECONDS = 5.0
 _PLAIN_INTERVAL_SECONDS = 5.0
+# A first tile that took less has mostly shown how long a network takes to warm up.
+_TELLING_SECONDS = 1.0
 
 P = ParamSpec("P")
 
@@ -111,6 +113,7 @@ class ProgressDisplay:
         self._label = label
         self._quiet = quiet
         self._bar: RichProgress | None = None
+        self._first: Progress | None = None
         self._announced = False
         self._last_line = time.monotonic()
 
@@ -131,8 +134,7 @@ class ProgressDisplay:
             return
         rate = progress.done / max(progress.seconds, 1e-9)
         if not self._announced:
-            self._announced = True
-            self._announce(progress, rate)
+            self._announce(progress)
         if self._bar is not None:
             task = self._bar.task_ids[0]
             self._bar.update(
@@ -150,9 +152,19 @@ class ProgressDisplay:
             share = 100.0 * progress.done / progress.total
             say(f"{self._label}: {share:.0f} %, {rate / 1e6:.2f} Mpixel/s, {left} left")
 
-    def _announce(self, progress: Progress, rate: float) -> None:
-        seconds = progress.total / rate
-        if seconds < _LONG_JOB_SECONDS:
+    def _announce(self, progress: Progress) -> None:
+        """Say how long it will take, as soon as that can be told."""
+        if self._first is None:
+            self._first = progress
+            if progress.seconds < _TELLING_SECONDS:
+                return
+            done, seconds = progress.done, progress.seconds
+        else:
+            done = progress.done - self._first.done
+            seconds = progress.seconds - self._first.seconds
+        self._announced = True
+        seconds *= progress.total / max(done, 1)
+        if seconds < _LONG_JOB_SECONDS or progress.done == progress.total:
             return
         from vdsr.inference.memory import format_size
 
