@@ -252,9 +252,13 @@ def test_int8_is_close_deterministic_and_right_on_average(patches: np.ndarray):
     once, again = (quantize(architecture, patches, Settings(method="minmax")) for _ in range(2))
     exact, rough = run(architecture, patches), run(once.architecture, patches)
     plain = quantize(
-        architecture, patches, Settings(method="minmax", compensate=False, equalize=0.0)
+        architecture,
+        patches,
+        Settings(method="minmax", compensate=False, split=False, equalize=0.0),
     )
     assert np.abs(rough - exact).max() * 255 < 2.0
+    for one, other in zip(plain.architecture, architecture, strict=True):
+        assert np.array_equal(one.bias, other.bias)
     assert np.abs(run(plain.architecture, patches) - exact).std() > np.abs(rough - exact).std()
     assert sorted(once.layers) == [1, 2, 3]
     assert [row.layer for row in once.table] == [1, 2, 3]
@@ -372,7 +376,7 @@ def test_settings_out_of_range(settings: dict, message: str):
         Settings(**settings)
 
 
-def test_a_network_for_calibration_elsewhere_is_the_same_in_float(patches: np.ndarray):
+def test_a_network_for_calibration_elsewhere_is_close_in_float(patches: np.ndarray):
     architecture = Architecture(
         layers=tuple(replace(layer, bias=None) for layer in network()), residual=True
     )
@@ -385,6 +389,10 @@ def test_a_network_for_calibration_elsewhere_is_the_same_in_float(patches: np.nd
         return max(float(r.max() / r.min()) for r in ranges)
 
     assert spread(found) < spread(architecture)
+    # Weights lie on the steps that they are rounded to there: plain rounding moves few.
+    layer = found.layers[2]
+    steps = layer.weight / channel_scales(layer.weight, 8)[:, None, None, None]
+    assert np.abs(steps - np.rint(steps)).mean() < 0.15
 
 
 def pictures(count: int, side: int = 120) -> list[np.ndarray]:

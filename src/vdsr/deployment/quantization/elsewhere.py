@@ -2,12 +2,11 @@
 
 Such a tool takes floats, one range per activation by KL divergence, and rounds every weight
 to the nearest of 255 steps of its channel. What can be done for it beforehand, in floats:
-channels of one range, and biases that make up for the mean of what int8 will take away.
+channels nearer to one range, idle ones put to work, weights that lie on such steps already
+and were fitted to them, and biases that make up for the mean of what int8 will take away.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from vdsr.deployment.quantization.network import Settings, quantize
 from vdsr.inference.architecture import Architecture, FloatArray
@@ -31,14 +30,5 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
         VdsrError: if a layer's input is 0 everywhere or infinite.
     """
     # The first layer takes the picture itself, which is exact in 8 bits.
-    settings = Settings(
-        method="kl", equalize=_POWER, keep_float=(0,), split=False, compensate=False
-    )
-    found = quantize(architecture, inputs, settings)
-    return Architecture(
-        layers=tuple(
-            replace(exact, bias=corrected.bias)
-            for exact, corrected in zip(found.exact, found.architecture, strict=True)
-        ),
-        residual=architecture.residual,
-    )
+    settings = Settings(method="kl", equalize=_POWER, keep_float=(0,))
+    return quantize(architecture, inputs, settings).architecture

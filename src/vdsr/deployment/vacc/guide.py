@@ -22,8 +22,8 @@ def _equalized(manifest: Manifest) -> str:
     if build is None:
         return ""
     return (
-        f"| `{build.network}` | for int8: channels of one range, and biases that make up for"
-        " what int8 takes away on average; in float within 4 levels of 255 of the other |\n"
+        f"| `{build.network}` | for int8: channels nearer to one range, weights and biases fitted"
+        " to what int8 leaves of their inputs; in float within 4 levels of 255 of the other |\n"
     )
 
 

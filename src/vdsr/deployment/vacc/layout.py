@@ -3,7 +3,7 @@
 README.md            the steps, with the vendor's commands
 manifest.json        names, order, sizes and digests
 NAME.onnx            the network in float, 1x1x256x256, opset 10
-NAME-equalized.onnx  equal in float, loses less in int8
+NAME-equalized.onnx  close in float, loses less in int8
 NAME.torchscript.pt  the network once more
 build/*.yaml         build configurations
 vdsp_params.json     pre-processing parameters
