@@ -1,4 +1,4 @@
-"""Networks that tests make: seeded, small, or doing nothing."""
+"""Networks that tests make, seeded, small, or doing nothing; and what they are given."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def random_layers(
             )
         )
     return tuple(layers)
+
+
+def waves(side: int, *, fastest: float, seed: int) -> np.ndarray:
+    """Twelve smooth patches, float32 `[12, 1, side, side]`, 0.1..0.9."""
+    y, x = np.mgrid[:side, :side] / side
+    slopes = np.random.default_rng(seed).uniform(-fastest, fastest, (12, 3))
+    found = [0.5 + 0.4 * np.sin(2 * np.pi * (a * y + b * x + c)) for a, b, c in slopes]
+    return np.stack(found)[:, None].astype(np.float32)
 
 
 def model(layers: tuple[Layer, ...], *, residual: bool = True, luma: str = "studio") -> ModelFile:

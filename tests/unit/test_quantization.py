@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from networks import random_layers
+from networks import random_layers, waves
 from vdsr.deployment.onnx_file import model_bytes
 from vdsr.deployment.quantization import report, sample, search
 from vdsr.deployment.quantization.convolution import Convolution
@@ -58,13 +58,7 @@ def run(architecture: Architecture, x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def patches() -> np.ndarray:
-    y, x = np.mgrid[:24, :24] / 24.0
-    rng = np.random.default_rng(1)
-    waves = [
-        0.5 + 0.4 * np.sin(2 * np.pi * (a * y + b * x + c))
-        for a, b, c in rng.uniform(-3, 3, (12, 3))
-    ]
-    return np.stack(waves)[:, None].astype(np.float32)
+    return waves(24, fastest=3, seed=1)
 
 
 def of(values: list[float]) -> Histogram:

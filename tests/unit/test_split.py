@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from networks import random_layers
+from networks import random_layers, waves
 from vdsr.deployment.onnx_file import model_bytes
 from vdsr.deployment.quantization.convolution import Convolution
 from vdsr.deployment.quantization.network import Quantized, Settings, maxima, quantize
@@ -23,13 +23,7 @@ IDLE = ([1, 4, 5], [], [0, 7])
 
 @pytest.fixture(scope="module")
 def patches() -> FloatArray:
-    y, x = np.mgrid[:40, :40] / 40.0
-    rng = np.random.default_rng(3)
-    waves = [
-        0.5 + 0.4 * np.sin(2 * np.pi * (a * y + b * x + c))
-        for a, b, c in rng.uniform(-4, 4, (12, 3))
-    ]
-    return np.stack(waves)[:, None].astype(np.float32)
+    return waves(40, fastest=4, seed=3)
 
 
 @pytest.fixture(scope="module")

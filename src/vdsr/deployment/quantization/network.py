@@ -54,8 +54,8 @@ class Settings:
         keep_float: layers that stay in float, by index; None is the first and the last.
         equalize: power by which channels are brought to one range, 0..1; see `equalize`.
         split: let idle channels take a share of those whose rounding costs most; see `split`.
-        compensate: fit weights to what int8 makes of their inputs, and round them so that
-            their errors cancel, and correct the biases; else each weight becomes its nearest
+        compensate: fit weights to what int8 makes of their inputs, round them so that their
+            errors cancel, and correct the biases; else each weight becomes its nearest
             integer, and biases stay.
 
     Raises:
@@ -113,7 +113,7 @@ class Quantized:
         shifts: by how much of a step a layer's input is shifted before it is rounded, float32
             `[in]`, by index of the layer; those that are not there, by nothing. The biases
             before have it already.
-        architecture: its layers as they count in int8, with corrected biases.
+        architecture: its layers as they count in int8, with their biases.
         layers: those in int8, by index.
         table: what calibration found, a row per int8 layer.
         pixels: calibration pixels.
