@@ -21,13 +21,13 @@ import openvino
 from numpy.typing import NDArray
 from openvino.utils.decorators import custom_preprocess_function
 
-from vdsr.deployment.benchmark.network import picture
-from vdsr.deployment.benchmark.plan import load_models
-from vdsr.deployment.benchmark.rounds import interleaved, median
-from vdsr.inference.architecture import FloatArray
+from vdsr.benchmark.candidates import load_models
+from vdsr.benchmark.rounds import interleaved, median
+from vdsr.benchmark.timing import picture
 from vdsr.inference.cpu import cores
-from vdsr.inference.model_file import ModelFile
 from vdsr.inference.tiling import Span
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
 
 WHOLE = "at once"
 # Width and height of what a tile gives; 0 is the whole side.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from vdsr.training.packfile import read_pack
+from vdsr.data.packfile import read_pack
 from vdsr.training.recipe_file import load_recipe
 from vdsr.training.run import Options, Start
 from vdsr.training.trainer import train
@@ -27,7 +27,7 @@ def main(pack: Path, folder: Path, name: str, start_from: Path | None, trained_o
     start = None
     if start_from is not None:
         # It needs the package safetensors for such files, and numpy for those of torch.
-        from vdsr.deployment.checkpoints import read_checkpoint
+        from vdsr.checkpoints.reader import read_checkpoint
 
         origin = f"{start_from.name} (trained on {trained_on})"
         start = Start(architecture=read_checkpoint(start_from), origin=origin)

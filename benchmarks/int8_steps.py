@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from machine import record
 
-from vdsr.deployment.quantization.network import Settings, maxima
-from vdsr.deployment.quantization.pictures import PATCHES, Pictures, prepare, smallest_side, useful
-from vdsr.deployment.quantization.sample import sample
-from vdsr.deployment.quantization.search import trials
 from vdsr.inference import backends
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile, load_model
+from vdsr.quantization.pictures import PATCHES, Pictures, prepare, smallest_side, useful
+from vdsr.quantization.quantizer import Settings, maxima
+from vdsr.quantization.sample import sample
+from vdsr.quantization.search import trials
 
 STEPS: dict[str, dict[str, Any]] = {
     "ranges and rounding alone": {"equalize": 0.0, "compensate": False, "split": False},

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vdsr.deployment.benchmark.machine import describe
+from vdsr.benchmark.machine import describe
 
 RECORDS = Path(__file__).parent / "records"
 

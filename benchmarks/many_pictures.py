@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from vdsr import Mapped, Upscaler
 from vdsr.errors import InputError
-from vdsr.evaluation.contestants import write_picture
-from vdsr.inference.model_file import DEFAULT_MODEL
+from vdsr.evaluation.candidates import write_picture
+from vdsr.model.file import DEFAULT_MODEL
 
 SIDE, SCALE = 16, 2
 ONE_BROKEN_IN = 100

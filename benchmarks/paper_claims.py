@@ -22,8 +22,8 @@ from typing import Any
 
 import machine
 
+from vdsr.data.packfile import Pack, read_pack
 from vdsr.errors import VdsrError
-from vdsr.training.packfile import Pack, read_pack
 from vdsr.training.recipe import (
     DataSettings,
     NetworkSettings,

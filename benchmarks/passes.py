@@ -21,9 +21,9 @@ from vdsr.imaging.files import PictureReader
 from vdsr.imaging.metrics import psnr
 from vdsr.imaging.resample import imresize
 from vdsr.inference import backends
-from vdsr.inference.architecture import FloatArray
 from vdsr.inference.backends import Backend
-from vdsr.inference.model_file import load_model
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import load_model
 
 SIDE = 240
 PICTURES = 24

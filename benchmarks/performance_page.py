@@ -16,7 +16,7 @@ from typing import Any
 
 from machine import RECORDS
 
-from vdsr.deployment.benchmark.report import as_markdown
+from vdsr.benchmark.report import as_markdown
 
 PAGE = RECORDS.parent.parent / "docs" / "performance.md"
 HEAD = """# Performance

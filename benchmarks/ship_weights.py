@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from vdsr.deployment.formats.network import quantized_layers
-from vdsr.deployment.onnx_file import model_bytes, write_whole
-from vdsr.evaluation.contestants import Contestant
-from vdsr.evaluation.datasets import open_dataset
+from vdsr.data.datasets import open_dataset
+from vdsr.evaluation.candidates import Contestant
 from vdsr.evaluation.evaluate import Settings, evaluate
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.export.source import quantized_layers
+from vdsr.model.file import ModelFile, load_model
+from vdsr.model.onnx_writer import model_bytes, write_whole
 
 PROTOCOL = "paper"
 

@@ -18,8 +18,8 @@ from typing import Any
 import machine
 import numpy as np
 
+from vdsr.data.packfile import Pack, join_packs, make_pack, read_pack
 from vdsr.training.module import build_network
-from vdsr.training.packfile import Pack, join_packs, make_pack, read_pack
 from vdsr.training.recipe import DataSettings, OptimizerSettings, Phase, Recipe, Stage
 from vdsr.training.trainer import train
 from vdsr.training.validation import Validation

@@ -21,10 +21,10 @@ from pathlib import Path
 import machine
 import torch
 
+from vdsr.data.packfile import read_pack
 from vdsr.training.losses import loss
 from vdsr.training.module import build_network
 from vdsr.training.optimizers import Muon
-from vdsr.training.packfile import read_pack
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
 from vdsr.training.recipe_file import load_recipe

@@ -29,7 +29,7 @@ from vdsr import Upscaler
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.imaging.resample import imresize
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.model.file import ModelFile, load_model
 from vdsr.training.network import VDSR
 
 WIDTH, HEIGHT, SCALE = 480, 270, 4

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from vdsr.deployment.onnx_file import QuantizedLayer, model_bytes
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelFile, ModelMetadata
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import QuantizedLayer, model_bytes
 
 
 def random_layers(

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vdsr.version import __version__
+
 if TYPE_CHECKING:
-    from vdsr.inference.enlarger import Result as Result
+    from vdsr.inference.engine import Result as Result
     from vdsr.inference.mapping import Mapped as Mapped
     from vdsr.inference.upscaler import Upscaler as Upscaler
     from vdsr.inference.upscaler import upscale as upscale
 
-__version__ = "0.1.0"
 __all__ = ["Mapped", "Result", "Upscaler", "__version__", "upscale"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vdsr.app import cli
+from vdsr.cli import main
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def vdsr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vdsr", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         printed = capsys.readouterr()
         return int(end.value.code or 0), printed.out, printed.err
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import networks
-from vdsr.evaluation.contestants import write_picture
+from vdsr.evaluation.candidates import write_picture
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdsr.app.console import duration, json_argument
-from vdsr.deployment.onnx_file import write_model
+from vdsr.cli.console import duration, json_argument
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelMetadata, load_model
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelMetadata, load_model
+from vdsr.model.onnx_writer import write_model
 
 KEYS = [
     "input",
@@ -230,7 +230,7 @@ def test_durations():
 def test_help_loads_nothing_heavy():
     heavy = "{'numpy', 'pyvips', 'openvino', 'torch', 'onnx', 'onnxruntime'}"
     code = (
-        "import sys\nfrom vdsr.app import cli\nsys.argv = ['vdsr', '--help']\n"
+        "import sys\nfrom vdsr.cli import cli\nsys.argv = ['vdsr', '--help']\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         f"sys.exit(repr(loaded) if (loaded := {heavy} & set(sys.modules)) else 0)"
     )
@@ -262,7 +262,7 @@ def test_a_missing_extra_is_one_line(tmp_path: Path, package: str, arguments, ex
     places = {"PICTURES": str(pictures), "CHECKPOINT": str(checkpoint)}
     typed = [places.get(argument, argument) for argument in arguments]
     code = (
-        f"import sys\nsys.modules[{package!r}] = None\nfrom vdsr.app import cli\n"
+        f"import sys\nsys.modules[{package!r}] = None\nfrom vdsr.cli import cli\n"
         f"sys.argv = {['vdsr', *typed]!r}\ncli.main()"
     )
     done = subprocess.run(
@@ -277,7 +277,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(picture: Path, small_model: Path):
     pty = pytest.importorskip("pty")
     import os
 
-    command = [sys.executable, "-m", "vdsr.app.cli", "upscale", str(picture)]
+    command = [sys.executable, "-m", "vdsr.cli.main", "upscale", str(picture)]
     command += [str(picture.with_name("o.png")), "--model", str(small_model)]
     primary, secondary = pty.openpty()
     done = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=secondary)

@@ -14,13 +14,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vdsr.deployment.onnx_file import write_model
-from vdsr.evaluation.contestants import write_picture
+from vdsr.evaluation.candidates import write_picture
 from vdsr.evaluation.protocols import cropped
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.metrics import psnr
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelMetadata
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelMetadata
+from vdsr.model.onnx_writer import write_model
 
 KEYS = [
     "dataset",
@@ -297,7 +297,7 @@ def test_data_fetch_knows_its_names(vdsr):
 
 def test_the_help_loads_no_heavy_package():
     script = (
-        "import sys\nfrom vdsr.app import cli\nsys.argv = ['vdsr', 'evaluate', '--help']\n"
+        "import sys\nfrom vdsr.cli import cli\nsys.argv = ['vdsr', 'evaluate', '--help']\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'numpy', 'pyvips', 'openvino', 'torch', 'onnx', 'cv2'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)\n"

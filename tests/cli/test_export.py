@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from networks import small_network
-from vdsr.deployment.formats.check import Tolerance
-from vdsr.deployment.formats.pictures import check_pictures, drawn
-from vdsr.evaluation.contestants import write_picture
-from vdsr.inference.model_file import load_model
+from vdsr.evaluation.candidates import write_picture
+from vdsr.export.check import Tolerance
+from vdsr.export.pictures import check_pictures, drawn
+from vdsr.model.file import load_model
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch):
     """What is generated for a check is small here: the tests are not about figures."""
     monkeypatch.setattr(
-        "vdsr.deployment.formats.check_pictures",
+        "vdsr.export.check_pictures",
         lambda folder, *, side: check_pictures(folder, side=min(side, 40)),
     )
 
@@ -80,7 +80,7 @@ def test_the_figures_as_json(vdsr, model: Path, tmp_path: Path):
 
 def test_outside_of_the_tolerance(vdsr, model: Path, tmp_path: Path, monkeypatch):
     strict = {"fp16": Tolerance(levels=1e-6, psnr=200.0)}
-    monkeypatch.setattr("vdsr.deployment.formats.check.LUMA", strict)
+    monkeypatch.setattr("vdsr.export.check.LUMA", strict)
     output = tmp_path / "a.onnx"
     code, out, err = vdsr("export", model, "--format", "onnx", "-o", output, "--precision", "fp16")
     assert (code, out) == (1, "")

@@ -13,10 +13,10 @@ import pytest
 from onnx import numpy_helper
 
 from networks import model, small_network
-from vdsr.evaluation.contestants import write_picture
+from vdsr.evaluation.candidates import write_picture
 from vdsr.inference import backends
-from vdsr.inference.architecture import Layer
-from vdsr.inference.model_file import load_model
+from vdsr.model.architecture import Layer
+from vdsr.model.file import load_model
 
 
 @pytest.fixture

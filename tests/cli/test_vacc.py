@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from networks import small_network
-from vdsr.evaluation.contestants import read_picture, write_picture
+from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.imaging.degrade import degrade
 
 PUBLISHED = [30.958, 30.956, 30.219]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from vdsr import Upscaler
-from vdsr.deployment.onnx_file import write_model
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelMetadata
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelMetadata
+from vdsr.model.onnx_writer import write_model
 
 
 @pytest.fixture(scope="session")

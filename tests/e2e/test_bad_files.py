@@ -23,7 +23,7 @@ import pytest
 import pyvips
 
 from picture_files import png_chunk, png_file, tiff_block
-from vdsr.app.cli import main
+from vdsr.cli.main import main
 from vdsr.inference import backends
 
 NOBODY = 65534
@@ -492,7 +492,7 @@ def test_a_disk_that_is_full_at_the_end(
 
 def start(folder: Path, *arguments: str | Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "vdsr.app.cli", "upscale", *map(str, arguments)],
+        [sys.executable, "-m", "vdsr.cli.main", "upscale", *map(str, arguments)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vdsr.app.training import _start, run_pack, run_train
+from vdsr.cli.training import _start, run_pack, run_train
+from vdsr.data.packfile import make_pack, read_pack, write_pack
 from vdsr.errors import CheckpointError, OutputError, UsageError
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.metrics import psnr
-from vdsr.inference.model_file import load_model
 from vdsr.inference.upscaler import Upscaler
-from vdsr.training.packfile import make_pack, read_pack, write_pack
+from vdsr.model.file import load_model
 
 RECIPE = """
 name = "tiny"
@@ -54,7 +54,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 from vdsr.training.checkpoint import load_checkpoint
-from vdsr.training.packfile import read_pack
+from vdsr.data.packfile import read_pack
 from vdsr.training.recipe_file import load_recipe
 from vdsr.training.run import Options
 from vdsr.training.trainer import train
@@ -229,7 +229,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(photos, tmp_path):
 # Sends itself SIGTERM in the middle, as a person's `kill` would.
 STOPPED = """
 import os, signal, sys
-from vdsr.app import cli
+from vdsr.cli import main
 from vdsr.training.monitor import Monitor
 after_step = Monitor.after_step
 def interrupt(self, module, before):
@@ -238,7 +238,7 @@ def interrupt(self, module, before):
         os.kill(os.getpid(), signal.SIGTERM)
 Monitor.after_step = interrupt
 sys.argv = ["vdsr", "train", *sys.argv[1:]]
-cli.main()
+main.main()
 """
 
 

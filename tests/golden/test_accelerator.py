@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.formats import Options, export
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.vacc.layout import read_manifest
-from vdsr.deployment.vacc.measure import measure, subjects
-from vdsr.deployment.vacc.runner import STAND_IN, run_inputs
-from vdsr.evaluation.datasets import open_dataset
-from vdsr.inference.model_file import ModelFile, ModelMetadata
+from vdsr.checkpoints.reader import read_checkpoint
+from vdsr.data.datasets import open_dataset
+from vdsr.export import Options, export
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import model_bytes
+from vdsr.vacc.layout import read_manifest
+from vdsr.vacc.measure import measure, subjects
+from vdsr.vacc.runner import STAND_IN, run_inputs
 
 
 def test_the_stand_in_reaches_what_the_protocol_gives(

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization.network import Settings
-from vdsr.deployment.quantization.pictures import prepare
-from vdsr.deployment.quantization.search import trials
+from vdsr.checkpoints.reader import read_checkpoint
+from vdsr.data.datasets import open_dataset
 from vdsr.evaluation import evaluate
-from vdsr.evaluation.contestants import Contestant, read_picture
-from vdsr.evaluation.datasets import open_dataset
-from vdsr.inference.model_file import ModelFile, ModelMetadata, load_model
+from vdsr.evaluation.candidates import Contestant, read_picture
+from vdsr.model.file import ModelFile, ModelMetadata, load_model
+from vdsr.model.onnx_writer import model_bytes
+from vdsr.quantization.pictures import prepare
+from vdsr.quantization.quantizer import Settings
+from vdsr.quantization.search import trials
 
 MOST_DB = 0.02
 PICTURES = 48

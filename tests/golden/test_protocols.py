@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.onnx_file import model_bytes
+from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.errors import UsageError
 from vdsr.evaluation.protocols import compare, luma
 from vdsr.imaging.files import PictureReader
 from vdsr.inference import backends
-from vdsr.inference.model_file import ModelFile, ModelMetadata
 from vdsr.inference.tiling import run_tiled
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import model_bytes
 
 # Means over Set5: bicubic, then pytorch-vdsr's network.
 PUBLISHED = {

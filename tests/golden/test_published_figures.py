@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.evaluation.contestants import Contestant
-from vdsr.evaluation.datasets import Dataset, open_dataset
+from vdsr.checkpoints.reader import read_checkpoint
+from vdsr.data.datasets import Dataset, open_dataset
+from vdsr.evaluation.candidates import Contestant
 from vdsr.evaluation.evaluate import Row, Settings, evaluate
-from vdsr.evaluation.known import doubt
-from vdsr.inference.model_file import ModelFile, ModelMetadata
+from vdsr.evaluation.reference_values import doubt
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import model_bytes
 
 # Small ones, gray `bridge` left to test_protocols.py: the whole set takes minutes.
 SET14 = ("comic.png", "face.png", "foreman.png")

@@ -10,7 +10,7 @@ import pytest
 from vdsr.evaluation.protocols import compare
 from vdsr.imaging.files import PictureReader
 from vdsr.inference import backends
-from vdsr.inference.model_file import load_model, shipped_models
+from vdsr.model.file import load_model, shipped_models
 
 
 def test_every_shipped_model_loads_and_has_a_card():

@@ -18,7 +18,7 @@ from vdsr.imaging.color import STUDIO
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.files import PictureReader
 from vdsr.inference import backends
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.model.file import ModelFile, load_model
 
 NETWORKS = {
     "vdsr with biases": vdsr_20,
@@ -198,7 +198,7 @@ from pathlib import Path
 import numpy as np
 from vdsr.errors import OutOfMemory
 from vdsr.inference import backends
-from vdsr.inference.model_file import load_model
+from vdsr.model.file import load_model
 
 file = load_model()
 choice, parallel = backends.choose(file, sys.argv[1]), int(sys.argv[2])

@@ -10,16 +10,16 @@ import pytest
 
 from networks import int8_network, model, random_layers, small_network, zero_network
 from vdsr import Upscaler
-from vdsr.deployment.formats import Options, export
-from vdsr.deployment.formats.network import network_of
-from vdsr.deployment.formats.onnx_image import image_bytes, run_by_onnxruntime
-from vdsr.deployment.formats.openvino import run_file
-from vdsr.deployment.formats.pictures import drawn
 from vdsr.errors import UsageError
-from vdsr.evaluation.contestants import read_picture, write_picture
+from vdsr.evaluation.candidates import read_picture, write_picture
+from vdsr.export import Options, export
+from vdsr.export.onnx_image import image_bytes, run_by_onnxruntime
+from vdsr.export.openvino import run_file
+from vdsr.export.pictures import drawn
+from vdsr.export.source import network_of
 from vdsr.imaging.resample import imresize
-from vdsr.inference.architecture import Layer
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.model.architecture import Layer
+from vdsr.model.file import ModelFile, load_model
 
 NETWORKS = {
     "biases": small_network,

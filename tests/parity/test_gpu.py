@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import networks
-from vdsr.deployment.benchmark.gpu import MODES, PRECISIONS, Way, inputs, prepare, runner
+from vdsr.benchmark.gpu import MODES, PRECISIONS, Way, inputs, prepare, runner
 from vdsr.inference import backends
 
 torch = pytest.importorskip("torch", reason="needs torch")

@@ -11,8 +11,8 @@ from networks import small_network, vdsr_20
 from vdsr import Upscaler
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.inference import backends
-from vdsr.inference.model_file import load_model
 from vdsr.inference.tiling import TileLimits, plan_tiles, run_tiled
+from vdsr.model.file import load_model
 
 CASES = 200
 TOLERANCE = 1e-5

@@ -7,7 +7,7 @@ import pytest
 
 from networks import random_layers
 from vdsr.errors import ModelError
-from vdsr.inference.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer
 
 
 def test_vdsr_without_biases_as_published():

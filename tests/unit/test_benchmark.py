@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import networks
-from vdsr.deployment.benchmark import ceiling, gpu, machine
-from vdsr.deployment.benchmark.ceiling import Ceiling, int8_factor, share
-from vdsr.deployment.benchmark.eager import EagerNetwork, tensors_of
-from vdsr.deployment.benchmark.network import Timing
-from vdsr.deployment.benchmark.plan import Candidate, Settings, candidates, reference
-from vdsr.deployment.benchmark.program import FILES, NETWORK, PROCESS, _rows
-from vdsr.deployment.benchmark.report import as_markdown, as_text
-from vdsr.deployment.benchmark.rounds import interleaved, median, percentile, summary
-from vdsr.deployment.benchmark.streams import Streams
+from vdsr.benchmark import ceiling, gpu, machine
+from vdsr.benchmark.candidates import Candidate, Settings, candidates, reference
+from vdsr.benchmark.ceiling import Ceiling, int8_factor, share
+from vdsr.benchmark.eager import EagerNetwork, tensors_of
+from vdsr.benchmark.program import FILES, NETWORK, PROCESS, _rows
+from vdsr.benchmark.report import as_markdown, as_text
+from vdsr.benchmark.rounds import interleaved, median, percentile, summary
+from vdsr.benchmark.streams import Streams
+from vdsr.benchmark.timing import Timing
 from vdsr.errors import BackendError, UsageError
 from vdsr.inference import backends
 

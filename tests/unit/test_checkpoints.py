@@ -17,7 +17,7 @@ from torch import nn
 
 import python2_pickle as py2
 import vdsr
-from vdsr.deployment.checkpoints import read_checkpoint
+from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.errors import CheckpointError, MissingExtra
 
 
@@ -152,7 +152,7 @@ def test_older_forms_of_tensors_and_instances(tmp_path):
 def test_needs_no_torch(tmp_path, net):
     torch.save(net.state_dict(), tmp_path / "a.pth")
     code = (
-        "import sys; from vdsr.deployment.checkpoints import read_checkpoint;"
+        "import sys; from vdsr.checkpoints.reader import read_checkpoint;"
         f"read_checkpoint({str(tmp_path / 'a.pth')!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

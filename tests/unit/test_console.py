@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vdsr.app.console import ProgressDisplay
-from vdsr.inference.job import Progress
+from vdsr.cli.console import ProgressDisplay
+from vdsr.inference.plan import Progress
 
 
 def said(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from vdsr.data import datasets
+from vdsr.data.datasets import Source, data_home, fetch, open_dataset
+from vdsr.data.download import download
 from vdsr.errors import InputError, OutputError, UsageError
-from vdsr.evaluation import datasets
-from vdsr.evaluation.datasets import Source, data_home, fetch, open_dataset
-from vdsr.evaluation.download import download
 
 CONTENT = bytes(range(256)) * 3000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -19,19 +19,19 @@ import torch
 
 from networks import int8_network, small_network
 from vdsr import Upscaler
-from vdsr.deployment.formats import FORMATS, Options, check, export, format_of
-from vdsr.deployment.formats.network import network_of, quantized_layers
-from vdsr.deployment.formats.onnx_image import phases
-from vdsr.deployment.formats.pictures import MOST, check_pictures, drawn
-from vdsr.deployment.formats.tensorrt_engine import build_engine
-from vdsr.deployment.onnx_file import model_bytes
 from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, OutputError, UsageError
-from vdsr.evaluation.contestants import write_picture
+from vdsr.evaluation.candidates import write_picture
+from vdsr.export import FORMATS, Options, check, export, format_of
+from vdsr.export.onnx_image import phases
+from vdsr.export.pictures import MOST, check_pictures, drawn
+from vdsr.export.source import network_of, quantized_layers
+from vdsr.export.tensorrt_engine import build_engine
 from vdsr.imaging.files import FORMATS as FILES
 from vdsr.imaging.files import PictureWriter, PixelLayout
 from vdsr.imaging.resample import imresize
 from vdsr.inference import backends
-from vdsr.inference.model_file import ModelFile, load_model
+from vdsr.model.file import ModelFile, load_model
+from vdsr.model.onnx_writer import model_bytes
 
 UNCHECKED = Options(check=False)
 NAMES = {
@@ -60,7 +60,7 @@ def options(format: str, **others) -> Options:
 def small_pictures(monkeypatch: pytest.MonkeyPatch):
     """What is generated for a check is small here: the tests are not about figures."""
     monkeypatch.setattr(
-        "vdsr.deployment.formats.check_pictures",
+        "vdsr.export.check_pictures",
         lambda folder, *, side: check_pictures(folder, side=min(side, 40)),
     )
 
@@ -197,7 +197,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
         layers = (*architecture.layers[:-1], last)
         return model_bytes(dataclasses.replace(architecture, layers=layers), metadata, **others)
 
-    monkeypatch.setattr("vdsr.deployment.formats.network.model_bytes", bytes_of_another)
+    monkeypatch.setattr("vdsr.export.source.model_bytes", bytes_of_another)
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino", "ncnn", "tensorrt"])
@@ -283,7 +283,7 @@ def test_a_program_that_fails_is_quoted(tmp_path: Path, monkeypatch):
     program = tmp_path / "pnnx"
     program.write_text("#!/bin/sh\necho 'no such operator' >&2\nexit 3\n")
     program.chmod(0o755)
-    monkeypatch.setattr("vdsr.deployment.formats.ncnn._pnnx", lambda: program)
+    monkeypatch.setattr("vdsr.export.ncnn._pnnx", lambda: program)
     with pytest.raises(OutputError, match=r"pnnx failed \(3\): no such operator"):
         export(small_network(), "ncnn", tmp_path / "a.param")
     assert digests(tmp_path).keys() == {"pnnx"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdsr.errors import UsageError
-from vdsr.inference.geometry import Target, plan_passes
+from vdsr.inference.target import Target, plan_passes
 
 
 def shapes(target: Target, height: int = 100, width: int = 150) -> list[tuple[int, int]]:

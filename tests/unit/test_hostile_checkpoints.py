@@ -17,9 +17,9 @@ import torch
 from safetensors.numpy import save as save_safetensors
 
 import python2_pickle as py2
-from vdsr.deployment.checkpoints import read_checkpoint
+from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.errors import CheckpointError
-from vdsr.inference.architecture import Architecture
+from vdsr.model.architecture import Architecture
 
 WEIGHT = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
 CASES = 300

@@ -19,12 +19,12 @@ import vdsr
 from networks import small_network, zero_network
 from vdsr import Mapped, Result, Upscaler
 from vdsr.errors import BackendError, InputError, OutOfMemory, OutputError, UsageError, VdsrError
-from vdsr.evaluation.contestants import read_picture, write_picture
+from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.inference import backends
-from vdsr.inference.enlarger import Enlarger, FileOptions
-from vdsr.inference.geometry import Target
+from vdsr.inference.engine import Enlarger, FileOptions
 from vdsr.inference.mapping import map_pictures
 from vdsr.inference.memory import MIB
+from vdsr.inference.target import Target
 
 PATIENCE = 20  # seconds, for what takes milliseconds
 SIZES = [(40, 33, 3), (5, 7), (9, 9, 4), (1, 1, 3), (24, 17), (12, 30, 3), (8, 8, 2), (16, 16, 1)]

@@ -9,10 +9,9 @@ import onnx
 import pytest
 
 from networks import random_layers, small_network
-from vdsr.deployment.onnx_file import model_bytes, write_model
 from vdsr.errors import ModelError
-from vdsr.inference.architecture import Architecture
-from vdsr.inference.model_file import (
+from vdsr.model.architecture import Architecture
+from vdsr.model.file import (
     ModelFile,
     ModelMetadata,
     append_digest,
@@ -20,6 +19,7 @@ from vdsr.inference.model_file import (
     shipped_models,
     verify_digest,
 )
+from vdsr.model.onnx_writer import model_bytes, write_model
 
 FULL = ModelMetadata(
     name="all of it",

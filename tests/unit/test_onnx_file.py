@@ -13,11 +13,11 @@ from onnx.reference import ReferenceEvaluator
 from torch.nn import functional
 
 import vdsr
-from vdsr.deployment.checkpoints import read_checkpoint
-from vdsr.deployment.onnx_file import model_bytes, write_model
+from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.errors import MissingExtra, OutputError, UsageError
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelMetadata, load_model, verify_digest
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelMetadata, load_model, verify_digest
+from vdsr.model.onnx_writer import model_bytes, write_model
 
 METADATA = ModelMetadata(
     name="tiny",

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from vdsr.data import leaks, packfile
+from vdsr.data.pack import pack_folders
+from vdsr.data.packfile import join_packs, make_pack, read_pack, write_pack
 from vdsr.errors import InputError, OutputError
 from vdsr.imaging.degrade import degrade
-from vdsr.training import leaks, packfile
-from vdsr.training.pack import pack_folders
-from vdsr.training.packfile import join_packs, make_pack, read_pack, write_pack
 from vdsr.training.patches import Patches, degradation_matrix
 
 rng = np.random.default_rng(5)

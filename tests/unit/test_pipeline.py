@@ -14,10 +14,10 @@ from vdsr.errors import InputError, OutOfMemory, UsageError
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.resample import imresize
-from vdsr.inference.geometry import Target
-from vdsr.inference.job import plan_job
 from vdsr.inference.memory import MIB
 from vdsr.inference.pipeline import ValueRange, _RowBuffer
+from vdsr.inference.plan import plan_job
+from vdsr.inference.target import Target
 
 DTYPES = ["uint8", "uint16", "float32"]
 

@@ -11,35 +11,35 @@ import numpy as np
 import pytest
 
 from networks import random_layers, waves
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization import report, sample, search
-from vdsr.deployment.quantization.convolution import Convolution
-from vdsr.deployment.quantization.elsewhere import equalized
-from vdsr.deployment.quantization.equalize import equalize, factors
-from vdsr.deployment.quantization.moments import second_moment
-from vdsr.deployment.quantization.network import (
+from vdsr.data import folders
+from vdsr.errors import InputError, UsageError, VdsrError
+from vdsr.evaluation.candidates import write_picture
+from vdsr.inference import backends
+from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import model_bytes
+from vdsr.quantization import report, sample, search
+from vdsr.quantization.convolution import Convolution
+from vdsr.quantization.equalize import equalize, factors
+from vdsr.quantization.moments import second_moment
+from vdsr.quantization.pictures import prepare, useful
+from vdsr.quantization.prequantize import equalized
+from vdsr.quantization.quantizer import (
     Settings,
     float_weight,
     maxima,
     quantize,
     quantize_in_ways,
 )
-from vdsr.deployment.quantization.pictures import prepare, useful
-from vdsr.deployment.quantization.report import layer_costs
-from vdsr.deployment.quantization.spread import spread
-from vdsr.deployment.quantization.thresholds import BINS, METHODS, Histogram, threshold
-from vdsr.deployment.quantization.weights import (
+from vdsr.quantization.report import layer_costs
+from vdsr.quantization.spread import spread
+from vdsr.quantization.thresholds import BINS, METHODS, Histogram, threshold
+from vdsr.quantization.weights import (
     channel_scales,
     compensated,
     nearest,
     refitted,
 )
-from vdsr.errors import InputError, UsageError, VdsrError
-from vdsr.evaluation.contestants import write_picture
-from vdsr.inference import backends
-from vdsr.inference.architecture import Architecture, Layer
-from vdsr.inference.model_file import ModelFile, ModelMetadata
-from vdsr.training import folders
 
 
 def network(depth: int = 5, width: int = 8, seed: int = 0) -> Architecture:
@@ -550,5 +550,5 @@ def test_pictures_that_are_left_out_are_named_and_replaced(tmp_path: Path):
 
 
 def test_it_needs_no_torch():
-    code = "import sys, vdsr.app.quantizing; sys.exit('torch' in sys.modules)"
+    code = "import sys, vdsr.cli.quantizing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,9 +9,9 @@ from networks import small_network
 from vdsr.errors import BackendError
 from vdsr.imaging.files import FORMATS, PictureWriter, PixelLayout
 from vdsr.inference import backends, cpu
-from vdsr.inference.model_file import ModelFile, load_model
 from vdsr.inference.selection import int8_notice, select
 from vdsr.inference.upscaler import Upscaler
+from vdsr.model.file import ModelFile, load_model
 
 
 @pytest.fixture

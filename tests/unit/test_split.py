@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from networks import random_layers, waves
-from vdsr.deployment.onnx_file import model_bytes
-from vdsr.deployment.quantization.convolution import Convolution
-from vdsr.deployment.quantization.network import Quantized, Settings, maxima, quantize
-from vdsr.deployment.quantization.report import layer_costs
-from vdsr.deployment.quantization.split import split
 from vdsr.inference import backends
-from vdsr.inference.architecture import Architecture, FloatArray, Layer
-from vdsr.inference.model_file import ModelFile, ModelMetadata
+from vdsr.model.architecture import Architecture, FloatArray, Layer
+from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.onnx_writer import model_bytes
+from vdsr.quantization.convolution import Convolution
+from vdsr.quantization.quantizer import Quantized, Settings, maxima, quantize
+from vdsr.quantization.report import layer_costs
+from vdsr.quantization.split import split
 
 # Behind the first, the second and the third layer.
 IDLE = ([1, 4, 5], [], [0, 7])

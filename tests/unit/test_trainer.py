@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from vdsr.data.packfile import make_pack
 from vdsr.errors import CheckpointError, OutputError, UsageError, VdsrError
-from vdsr.inference.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer
 from vdsr.training import checkpoint as checkpoints
 from vdsr.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdsr.training.growth import deepen
@@ -19,7 +20,6 @@ from vdsr.training.losses import loss
 from vdsr.training.module import StageModule, build_network
 from vdsr.training.network import SRCNN, VDSR
 from vdsr.training.optimizers import Muon, orthogonal
-from vdsr.training.packfile import make_pack
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
 from vdsr.training.recipe_file import parse_recipe
@@ -367,7 +367,7 @@ import sys
 for name in ("pyvips", "openvino", "onnx", "safetensors", "typer"):
     sys.modules[name] = None
 import vdsr.training.trainer, vdsr.training.recipe_file, vdsr.training.card
-from vdsr.training.packfile import read_pack
+from vdsr.data.packfile import read_pack
 print("fine")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

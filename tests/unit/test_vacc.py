@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vdsr.deployment.vacc.configuration import build_configuration, preprocessing_parameters
-from vdsr.deployment.vacc.layout import Build, Input, Manifest, file_name, read_manifest
-from vdsr.deployment.vacc.outputs import Origin, origin_of, read_outputs, write_outputs
-from vdsr.deployment.vacc.pictures import (
+from vdsr.errors import InputError
+from vdsr.evaluation.candidates import write_picture
+from vdsr.evaluation.opencv_protocol import prepare_fixed
+from vdsr.vacc.configuration import build_configuration, preprocessing_parameters
+from vdsr.vacc.layout import Build, Input, Manifest, file_name, read_manifest
+from vdsr.vacc.outputs import Origin, origin_of, read_outputs, write_outputs
+from vdsr.vacc.pictures import (
     Picture,
     bmp,
     card_input,
@@ -23,9 +26,6 @@ from vdsr.deployment.vacc.pictures import (
     read_input,
     refuse_evaluated,
 )
-from vdsr.errors import InputError
-from vdsr.evaluation.contestants import write_picture
-from vdsr.evaluation.opencv_protocol import prepare_fixed
 
 INT8 = """\
 name: some_int8

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vdsr.imaging.degrade import shrink
 from vdsr.imaging.metrics import psnr, ssim
-from vdsr.inference.architecture import FloatArray
+from vdsr.model.architecture import FloatArray
 
 Plane = NDArray[np.float64]
 Planes = NDArray[np.float64]

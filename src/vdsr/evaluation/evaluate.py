@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vdsr.data.datasets import Dataset
 from vdsr.errors import InputError, UsageError
+from vdsr.evaluation.candidates import BICUBIC, Contestant, read_picture
 from vdsr.evaluation.cases import Case, Picture
-from vdsr.evaluation.contestants import BICUBIC, Contestant, read_picture
-from vdsr.evaluation.datasets import Dataset
 from vdsr.evaluation.fid import PATCH, FeatureNetwork, Features, frechet_distance, patches
 from vdsr.evaluation.protocols import CROPS, PROTOCOLS, prepare
 from vdsr.evaluation.samples import Sample, sample

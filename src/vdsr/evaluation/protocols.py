@@ -27,7 +27,7 @@ from vdsr.errors import UsageError
 from vdsr.evaluation.cases import Case, Network, Plane, Planes, Reading, Score, clipped, rounded
 from vdsr.imaging.color import RANGES, STUDIO, ColorRange
 from vdsr.imaging.degrade import Any_, crop_to_multiple, enlarge, shrink
-from vdsr.inference.architecture import FloatArray
+from vdsr.model.architecture import FloatArray
 
 PROTOCOLS = ("paper", "float", "file", "fixed256")
 CROPS = ("single", "cumulative")

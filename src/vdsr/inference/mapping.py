@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from vdsr.errors import BackendError, InputError, OutOfMemory, VdsrError
 from vdsr.imaging.files import PictureReader
-from vdsr.inference.enlarger import Enlarger, FileOptions, Result
-from vdsr.inference.geometry import Target
+from vdsr.inference.engine import Enlarger, FileOptions, Result
+from vdsr.inference.target import Target
 
 AnyPath = str | os.PathLike[str]
 Item = NDArray[Any] | AnyPath | tuple[AnyPath, AnyPath]

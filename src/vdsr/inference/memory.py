@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from vdsr.errors import UsageError
-from vdsr.inference.architecture import Architecture
+from vdsr.model.architecture import Architecture
 
 MIB = 1024**2
 # What is assumed where the system does not say what is free.

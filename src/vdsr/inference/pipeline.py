@@ -24,8 +24,8 @@ from vdsr.imaging.color import ColorRange
 from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.files.encode import quantise
 from vdsr.imaging.resample import Bicubic
-from vdsr.inference.architecture import FloatArray
 from vdsr.inference.tiling import Band, Run, Span, run_window
+from vdsr.model.architecture import FloatArray
 
 Progress = Callable[[int], None]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
-from vdsr.inference.enlarger import Enlarger, FileOptions
-from vdsr.inference.geometry import PASS_SCALE, Target, plan_passes
+from vdsr.inference.engine import Enlarger, FileOptions
 from vdsr.inference.pipeline import ValueRange
+from vdsr.inference.target import PASS_SCALE, Target, plan_passes
 
 PREVIEW_SIDE = 512
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vdsr.inference import backends, cpu
 from vdsr.inference.backends import Choice
-from vdsr.inference.model_file import ModelFile, load_model, shipped_models
+from vdsr.model.file import ModelFile, load_model, shipped_models
 
 # Shipped models have their int8 form beside them under this name.
 _INT8 = "-int8"

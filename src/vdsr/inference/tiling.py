@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from vdsr.errors import OutOfMemory
-from vdsr.inference.architecture import FloatArray
+from vdsr.model.architecture import FloatArray
 
 Run = Callable[[FloatArray], FloatArray]
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from vdsr.errors import BackendError, ModelError, UsageError
 from vdsr.imaging.files.formats import check_quality, format_of
 from vdsr.inference import backends, cpu, memory
-from vdsr.inference.enlarger import Enlarger, FileOptions, Result
-from vdsr.inference.geometry import Target
-from vdsr.inference.job import OnProgress
+from vdsr.inference.engine import Enlarger, FileOptions, Result
 from vdsr.inference.mapping import Item, Mapped, map_pictures
-from vdsr.inference.model_file import DEFAULT_MODEL, ModelFile
+from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
 from vdsr.inference.selection import select
+from vdsr.inference.target import Target
+from vdsr.model.file import DEFAULT_MODEL, ModelFile
 
 AnyPath = str | os.PathLike[str]
 Array = TypeVar("Array", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])

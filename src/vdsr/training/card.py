@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from vdsr import __version__
-from vdsr.inference.model_file import ModelMetadata
-from vdsr.training.packfile import Pack
+from vdsr.data.packfile import Pack
+from vdsr.model.file import ModelMetadata
 from vdsr.training.recipe import Recipe
 from vdsr.training.run import Outcome
+from vdsr.version import __version__
 
 _PACKAGES = ("torch", "pytorch-lightning", "numpy")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from vdsr.errors import UsageError
-from vdsr.inference.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer
 
 
 def deepen(architecture: Architecture, depth: int) -> Architecture:

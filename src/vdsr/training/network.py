@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vdsr.inference.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer
 
 KERNEL = 3
 

@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vdsr.data.packfile import Luma
 from vdsr.errors import InputError
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.imaging.resample import Axis, imresize
-from vdsr.training.packfile import Luma
 
 # Taps of cubic interpolation reach 2 low-resolution px, those of the antialiased
 # shrinking another 2, and half a pixel each for rounding.

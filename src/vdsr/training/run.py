@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vdsr.inference.architecture import Architecture
+from vdsr.model.architecture import Architecture
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vdsr.data.packfile import Pack
 from vdsr.errors import OutputError, UsageError
-from vdsr.inference.architecture import Architecture
+from vdsr.model.architecture import Architecture
 from vdsr.training import lightning
 from vdsr.training.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
 from vdsr.training.growth import deepen
 from vdsr.training.module import StageModule, build_network
 from vdsr.training.monitor import Monitor
 from vdsr.training.network import Chain
-from vdsr.training.packfile import Pack
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
 from vdsr.training.recipe import Recipe

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vdsr.data.packfile import Luma
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.imaging.metrics import psnr
-from vdsr.training.packfile import Luma
 
 # Enough to watch, and little enough to cost a hundredth of the training.
 _SIDE = 144

@@ -16,9 +16,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from vdsr.errors import OutputError
-from vdsr.imaging.files.carry import Carrier
 from vdsr.imaging.files.decode import PictureReader, Samples, reason
 from vdsr.imaging.files.formats import Format, PixelLayout
+from vdsr.imaging.files.metadata_transfer import Carrier
 from vdsr.imaging.files.png_stream import PngStream
 from vdsr.imaging.files.savers import Saver
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from vdsr.errors import BackendError, MissingExtra
 from vdsr.inference import memory
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import PRECISIONS, ModelFile
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import PRECISIONS, ModelFile
 
 # Best first: this is the order in which `auto` chooses.
 BACKENDS = ("openvino", "onnxruntime", "torch")

@@ -9,8 +9,8 @@ import onnxruntime
 
 from vdsr.errors import BackendError, OutOfMemory
 from vdsr.inference import cpu, memory
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import ModelFile
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
 
 _FATAL = 4
 

@@ -13,8 +13,8 @@ import openvino
 
 from vdsr.errors import BackendError, OutOfMemory
 from vdsr.inference import memory
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import ModelFile
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
 
 _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
 _POLL_MILLISECONDS = 50

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from vdsr.errors import BackendError, OutOfMemory
 from vdsr.inference import memory
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.model_file import ModelFile
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 

@@ -1,6 +1,7 @@
 """The VACC accelerator of Vastai, through its module `vaststreamx`.
 
-What runs is not the model file, but what `vamc compile` made of it (`vdsr.inference.compiled`):
+What runs is not the model file, but what `vamc compile` made of it
+(`vdsr.inference.compiled_paths`):
 one network of 1x1x256x256, in fp16 or in int8, which the card's tools calibrate themselves.
 The card takes pictures of 8 bits: luma is rounded to 1/255 on its way in.
 
@@ -19,9 +20,9 @@ import vaststreamx
 from numpy.typing import NDArray
 
 from vdsr.errors import BackendError
-from vdsr.inference.architecture import FloatArray
-from vdsr.inference.compiled import PARAMETERS, SIDE, build_name, compiled_prefix
-from vdsr.inference.model_file import ModelFile
+from vdsr.inference.compiled_paths import PARAMETERS, SIDE, build_name, compiled_prefix
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
 
 # The card's tools quantise the model file in floats: it need not hold what it runs in.
 COMPILES = True

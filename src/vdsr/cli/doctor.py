@@ -1,0 +1,130 @@
+"""`vdsr doctor`: what is installed, what works, what would be used."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib.metadata import requires
+from typing import Any
+
+import numpy as np
+import typer
+
+from vdsr.benchmark import machine
+from vdsr.cli.console import write_json
+from vdsr.errors import VdsrError
+from vdsr.inference import backends, cpu, memory
+from vdsr.inference.selection import select
+from vdsr.model.file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
+from vdsr.version import __version__
+
+_REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
+_PROBE = 48
+
+
+def run(json: str | None) -> None:
+    """Print the findings, as text or JSON."""
+    model = load_model()
+    found: dict[str, Any] = {
+        "vdsr": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": cpu.name(),
+        "cores": cpu.cores(),
+        "instructions": list(cpu.instructions()),
+        "int8": {"faster": bool(cpu.int8_instructions()), "saturates": cpu.int8_saturates()},
+        "memory_available_bytes": memory.available(),
+        "packages": {
+            name: machine.installed_version(name) for name in ("numpy", "pyvips", "pyvips-binary")
+        },
+        "libvips": _libvips(),
+        "extras": {
+            extra: {name: machine.installed_version(name) for name in names}
+            for extra, names in _extras().items()
+        },
+        "backends": {name: _backend(name, model) for name in backends.BACKENDS},
+        "models": list(shipped_models()),
+    }
+    used, choice = select(DEFAULT_MODEL)
+    found["would_use"] = {
+        "model": f"{used.metadata.name} {used.metadata.version}",
+        "backend": choice.backend,
+        "precision": choice.precision,
+    }
+    if json is not None:
+        write_json(found, json)
+    if json != "-":
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = [
+        ("vdsr", f"{found['vdsr']} (Python {found['python']}, {found['system']})"),
+        ("CPU", f"{found['cpu']}, {found['cores']} cores"),
+        ("instructions", ", ".join(found["instructions"]) or "unknown"),
+        ("int8", _int8()),
+        ("memory", f"{memory.format_size(found['memory_available_bytes'])} available"),
+        ("libvips", found["libvips"]),
+    ]
+    for name, state in found["backends"].items():
+        rows.append((f"backend {name}", state["state"]))
+    for extra, packages in found["extras"].items():
+        states = (f"{name} {number or 'missing'}" for name, number in packages.items())
+        rows.append((f"extra {extra}", ", ".join(states)))
+    use = found["would_use"]
+    rows.append(("models", ", ".join(found["models"])))
+    rows.append(("would use", f"{use['model']}, {use['precision']}, on {use['backend']}"))
+    for name, value in rows:
+        typer.echo(f"{name:<21}{value}")
+
+
+def _int8() -> str:
+    """What this CPU makes of int8, for people."""
+    found = cpu.int8_instructions()
+    if found:
+        return f"faster than float here, by {', '.join(found)}"
+    if cpu.int8_saturates():
+        return "8-bit weights saturate here: 'vdsr quantize --target avx2' makes 7-bit ones"
+    return "not known to be faster here"
+
+
+def _backend(name: str, model: ModelFile) -> dict[str, Any]:
+    """Whether a backend runs the shipped model, found by running it."""
+    if not backends.is_installed(name):
+        return {"installed": None, "works": False, "precisions": [], "state": "not installed"}
+    number = machine.installed_version(name)
+    try:
+        offered = backends.precisions(name)
+        network = backends.open_backend(model, backends.choose(model, name))
+        y = np.full((1, 1, _PROBE, _PROBE), 0.5, np.float32)
+        works = bool(np.isfinite(network.run(y)).all())
+        network.close()
+    except (VdsrError, ImportError, OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        return {
+            "installed": number,
+            "works": False,
+            "precisions": [],
+            "state": f"{number}: broken: {text}",
+        }
+    state = f"{number}: works ({', '.join(offered)})" if works else f"{number}: gives no numbers"
+    return {"installed": number, "works": works, "precisions": list(offered), "state": state}
+
+
+def _extras() -> dict[str, list[str]]:
+    """The packages behind each extra, as the installed package declares them."""
+    extras: dict[str, list[str]] = {}
+    for requirement in requires("vdsr") or []:
+        match = _REQUIREMENT.match(requirement)
+        if match is not None and match[2] != "dev":
+            extras.setdefault(match[2], []).append(match[1])
+    return extras
+
+
+def _libvips() -> str:
+    import pyvips
+
+    numbers = ".".join(str(pyvips.version(i)) for i in range(3))
+    loaders = ("png", "jpeg", "webp", "tiff", "heif", "gif")
+    readable = [n for n in loaders if pyvips.type_find("VipsOperation", f"{n}load")]
+    return f"{numbers} (reads {', '.join(readable)})"

@@ -1,0 +1,80 @@
+"""`vdsr info`: a model, described."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import typer
+
+from vdsr.cli.console import write_json
+from vdsr.cli.upscale import parse_box
+from vdsr.model.architecture import Architecture
+from vdsr.model.file import load_model
+
+
+def run(model: str, size: str, json: str | None) -> None:
+    """Print what the model file says of itself, and what it holds and costs.
+
+    Raises:
+        UsageError: for an unknown or damaged model, or a malformed size.
+    """
+    width, height = parse_box(size)
+    file = load_model(model)
+    net, card = file.architecture, file.metadata
+    if json is not None:
+        content = {
+            "name": card.name,
+            "version": card.version,
+            "sha256": file.digest,
+            "precision": card.precision,
+            "luma": card.luma,
+            "scales": list(card.scales),
+            "training_data": card.training_data,
+            "licence": card.licence,
+            "recipe": card.recipe,
+            "psnr": dict(card.psnr),
+            "residual": net.residual,
+            "layers": net.depth,
+            "width": net.width,
+            "parameters": net.parameters,
+            "receptive_field": net.receptive_field,
+            "size": [width, height],
+            "macs": net.macs(height, width),
+            "flops": net.flops(height, width),
+            "flops_vastai_convention": net.flops_with_bias_convention(height, width),
+        }
+        write_json(content, json)
+        if json == "-":
+            return
+    rows = [
+        ("model", f"{card.name} {card.version}"),
+        ("sha256", file.digest),
+        ("precision", card.precision),
+        ("luma", f"{card.luma} range"),
+        ("scales", ", ".join(f"x{scale}" for scale in card.scales)),
+        ("training data", card.training_data),
+        ("licence", card.licence),
+        ("recipe", card.recipe),
+        *((name, f"{value:.2f} dB") for name, value in card.psnr.items()),
+        ("layers", f"{net.depth}: {_layers(net)}"),
+        ("output", "input + last layer (residual)" if net.residual else "last layer"),
+        ("parameters", f"{net.parameters:,}"),
+        ("receptive field", f"{net.receptive_field} px ({net.halo} to every side)"),
+        (f"for {width}x{height} px", f"{net.macs(height, width) / 1e9:.3f} GMAC"),
+        ("", f"{net.flops(height, width) / 1e9:.3f} GFLOP (2 per MAC)"),
+        (
+            "",
+            f"{net.flops_with_bias_convention(height, width) / 1e9:.3f} G by the convention"
+            " 2 H W sum(Cin (k k + 1) Cout) of Vastai's model card",
+        ),
+    ]
+    indent = max(len(name) for name, _ in rows) + 2
+    for name, value in rows:
+        typer.echo(f"{name:<{indent}}{value}")
+
+
+def _layers(net: Architecture) -> str:
+    shapes = [(f"{la.kernel}x{la.kernel}", la.in_channels, la.out_channels) for la in net]
+    groups = [(shape, len(list(group))) for shape, group in groupby(shapes)]
+    biased = " with biases" if any(layer.bias is not None for layer in net) else " without biases"
+    return ", ".join(f"{n} x {k} {i}->{o}" for (k, i, o), n in groups) + biased

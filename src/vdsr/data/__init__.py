@@ -1,0 +1,1 @@
+"""Folders of photographs, packs, leaks, data sets, downloads."""

@@ -1,0 +1,135 @@
+"""Downloads that are whole and as expected, or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from vdsr.errors import InputError, OutputError
+from vdsr.version import __version__
+
+OnBytes = Callable[[int, int | None], None]
+
+_CHUNK = 1 << 18
+_TIMEOUT_SECONDS = 60.0
+_ATTEMPTS = 4
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+
+
+def download(
+    url: str,
+    goal: Path,
+    sha256: str,
+    *,
+    progress: OnBytes | None = None,
+    pause: float = 2.0,
+) -> None:
+    """Fetch `url` into `goal`, unless it is there already.
+
+    What has arrived lies beside the goal as `NAME.part`, and the next try, in this run or
+    a later one, goes on from there (HTTP Range). It is renamed when its checksum is right.
+
+    Args:
+        url: http or https.
+        goal: the file; its folder is made.
+        sha256: of the whole file, 64 hexadecimal digits.
+        progress: called with the bytes there are and, if known, the bytes there will be.
+        pause: seconds before the second try, doubled for each further one.
+
+    Raises:
+        InputError: if it cannot be fetched, or is not what was expected.
+        OutputError: if it cannot be written.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url}: only http and https addresses are fetched")
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if goal.exists() and digest(goal) == sha256:
+            return
+        part = goal.with_name(goal.name + ".part")
+        _fetch(url, part, progress, pause)
+        found = digest(part)
+        if found != sha256:
+            part.unlink()
+            raise InputError(
+                f"{url}: its checksum is {found[:12]}..., not {sha256[:12]}...: it was changed or"
+                " damaged on the way; nothing of it was kept"
+            )
+        part.replace(goal)
+    except OSError as error:
+        raise OutputError(f"{goal}: it cannot be written: {error.strerror or error}") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch(url: str, part: Path, progress: OnBytes | None, pause: float) -> None:
+    """Fill `part`, going on where it ends.
+
+    Raises:
+        InputError: if the last attempt failed too.
+        OSError: if it cannot be written.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            _receive(url, part, progress)
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == _RANGE_NOT_SATISFIABLE and part.exists():
+                part.unlink()  # longer than the file is: it is of something else
+                failure: Exception = error
+            elif error.code < 500:
+                raise InputError(f"{url}: the server answers {error.code} {error.reason}") from None
+            else:
+                failure = error
+        except (urllib.error.URLError, http.client.HTTPException, _Broken) as error:
+            failure = error
+        if attempt + 1 < _ATTEMPTS:
+            time.sleep(pause * 2**attempt)
+    raise InputError(
+        f"{url}: it cannot be fetched: {getattr(failure, 'reason', None) or failure}: run the"
+        " command again to go on, or give a folder with --data"
+    ) from failure
+
+
+class _Broken(Exception):
+    """The connection ended before the file did."""
+
+
+def _receive(url: str, part: Path, progress: OnBytes | None) -> None:
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"vdsr/{__version__}"}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        if response.status != _PARTIAL_CONTENT:
+            done = 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with part.open("ab" if done else "wb") as file:
+            while chunk := _read(response):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+    if total is not None and done < total:
+        raise _Broken(f"the connection ended after {done} of {total} bytes")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Some bytes; what the network does wrong is told apart from what the disk does."""
+    try:
+        return response.read1(_CHUNK)
+    except OSError as error:
+        raise _Broken(str(error)) from error

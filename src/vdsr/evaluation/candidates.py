@@ -1,0 +1,132 @@
+"""What rows of a table are made of: bicubic, or a model on a backend."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdsr.errors import InputError
+from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
+from vdsr.inference import backends
+from vdsr.inference.tiling import run_tiled
+from vdsr.inference.upscaler import Upscaler
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import ModelFile
+
+BICUBIC = "bicubic"
+# Enough for a backend to finish what it puts off until the first run.
+_WARM_UP = 48
+
+
+class Contestant:
+    """A model on one backend, opened when it is first needed.
+
+    Args:
+        model: the model file.
+        backend, precision: as `vdsr.inference.backends.choose` takes them.
+        threads: CPU threads; None leaves it to the backend.
+        name: for the table; None is the model's own.
+
+    Attributes:
+        name: for the table.
+        backend, precision: what is used.
+        model_luma: range of the luma that it takes, `studio` or `full`.
+
+    Raises:
+        BackendError: if the backend or precision cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        *,
+        backend: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._model = model
+        self._choice = backends.choose(model, backend, precision)
+        self._threads = threads
+        self.name = name or model.metadata.name
+        self.backend = self._choice.backend
+        self.precision = self._choice.precision
+        self.model_luma = model.metadata.luma
+
+    @cached_property
+    def _network(self) -> backends.Backend:
+        network = backends.open_backend(self._model, self._choice, threads=self._threads)
+        network.run(np.zeros(self._model.fixed_shape or (1, 1, _WARM_UP, _WARM_UP), np.float32))
+        return network
+
+    @cached_property
+    def _upscaler(self) -> Upscaler:
+        upscaler = Upscaler(
+            self._model, backend=self.backend, precision=self.precision, threads=self._threads
+        )
+        upscaler.upscale(np.zeros((_WARM_UP, _WARM_UP), np.uint8), scale=2)
+        return upscaler
+
+    def open(self, protocol: str) -> None:
+        """Load what `protocol` needs, so that the first picture is not charged with it."""
+        _ = self._upscaler if protocol == "file" else self._network
+
+    def luma(self, y: FloatArray) -> FloatArray:
+        """See `vdsr.evaluation.cases.Network.luma`."""
+        return run_tiled(self._network.run, y, self._model.architecture.halo)
+
+    def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:
+        """See `vdsr.evaluation.cases.Network.picture`: through real files.
+
+        Raises:
+            VdsrError: as `Upscaler.upscale`.
+        """
+        with tempfile.TemporaryDirectory(prefix="vdsr-") as name:
+            source, goal = Path(name) / "low.png", Path(name) / "high.png"
+            write_picture(source, low)
+            result = self._upscaler.upscale(source, goal, scale=scale)
+            return read_picture(goal), result.seconds
+
+    def close(self) -> None:
+        """Give back the networks that were opened."""
+        for opened in ("_network", "_upscaler"):
+            if opened in self.__dict__:
+                self.__dict__.pop(opened).close()
+
+
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write uint8 `[H, W]` or `[H, W, 3]` as PNG.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    samples = picture[..., None] if picture.ndim == 2 else picture
+    height, width, bands = samples.shape
+    layout = PixelLayout(width=width, height=height, bands=bands, dtype="uint8")
+    with PictureWriter(path, layout, FORMATS["png"]) as writer:
+        writer.write(np.ascontiguousarray(samples))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture to be measured.
+
+    Returns:
+        uint8 `[H, W]` for gray, else `[H, W, 3]` RGB. Alpha that hides nothing is left out.
+
+    Raises:
+        InputError: if it cannot be read, has more than 8 bits, or is transparent anywhere.
+    """
+    reader = PictureReader(path)
+    if reader.dtype != "uint8":
+        raise InputError(f"{path}: samples of {reader.dtype}: the protocols are of 8-bit pictures")
+    samples = np.concatenate(list(reader.strips()))
+    if reader.has_alpha:
+        if samples[..., -1].min() < 255:
+            raise InputError(f"{path}: it is transparent in places: there is no colour to compare")
+        samples = samples[..., :-1]
+    picture: NDArray[np.uint8] = samples[..., 0] if samples.shape[2] == 1 else samples
+    return picture

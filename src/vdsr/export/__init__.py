@@ -1,0 +1,168 @@
+"""Formats that a model is exported to: one small module each, loaded when it is asked for.
+
+A module has a constant `FORMAT`, a `Format`. Whatever it writes goes to a temporary folder
+first, is run there through its own runtime, and is compared with the source model; only
+what is within its tolerance is moved to where it was asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import tempfile
+import time
+from pathlib import Path
+
+from vdsr.errors import OutputError, UsageError
+from vdsr.export.check import Finding, compare
+from vdsr.export.format import Format, Options, Plan, Report
+from vdsr.export.pictures import check_pictures
+from vdsr.export.source import network_of
+from vdsr.model.file import ModelFile
+
+__all__ = ["FORMATS", "Format", "Options", "Report", "export", "format_of"]
+
+FORMATS = {
+    "onnx": "vdsr.export.onnx",
+    "openvino": "vdsr.export.openvino",
+    "ncnn": "vdsr.export.ncnn",
+    "torchscript": "vdsr.export.torchscript",
+    "onnx-image": "vdsr.export.onnx_image",
+    "tensorrt": "vdsr.export.tensorrt",
+    "vacc": "vdsr.vacc.folder",
+}
+
+
+def format_of(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name!r}: {', '.join(FORMATS)}")
+    found: Format = importlib.import_module(FORMATS[name]).FORMAT
+    return found
+
+
+def export(model: ModelFile, format: str, output: Path, options: Options | None = None) -> Report:
+    """Export a model, and prove that the export computes what the model does.
+
+    Args:
+        model: the model.
+        format: a name of `FORMATS`.
+        output: the file, or the folder, to make. Formats of two files put the second one
+            beside it.
+        options: see `Options`.
+
+    Returns:
+        What was written, and how far it is from the model.
+
+    Raises:
+        UsageError: for options that the format does not have, or the model does not fit.
+        MissingExtra: if a package is missing that the format, or its runtime, needs.
+        InputError: if the pictures cannot be read.
+        OutputError: if the export is outside the tolerance, or cannot be written, or is
+            there already; nothing is left of it.
+    """
+    start = time.perf_counter()
+    options = options or Options()
+    kind = format_of(format)
+    precision = _settle(kind, model, output, options)
+    network = network_of(model, precision)
+    plan = kind.plan(network, output.name, options)
+    _refuse_to_replace(plan, output, options)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
+            folder = Path(name)
+            plan.write(folder)
+            findings = _check(plan, folder, network.model, output, options)
+            size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+            _put(plan, folder, output.parent)
+    except OSError as error:
+        raise OutputError(f"{output}: it cannot be written: {error.strerror or error}") from error
+    return Report(
+        format=format,
+        precision=precision,
+        model=model.metadata.name,
+        source=model.digest,
+        files=tuple(str(output.parent / name) for name in plan.names),
+        bytes=size,
+        facts=dict(plan.facts),
+        findings=findings,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _settle(kind: Format, model: ModelFile, output: Path, options: Options) -> str:
+    """The precision to export in; refuses what the format does not have."""
+    for name in ("shape", "opset", "scale", "calibration"):
+        if getattr(options, name) is not None and name not in kind.takes:
+            option = {"shape": "static"}.get(name, name)
+            raise UsageError(f"--{option} does not apply to the format {kind.name}")
+    if output.suffix != kind.suffix:
+        what = f"a file that ends in {kind.suffix}" if kind.suffix else "a folder, without suffix"
+        raise UsageError(f"{output}: the format {kind.name} is written to {what}")
+    held = model.metadata.precision
+    precision = options.precision or held
+    if precision not in kind.precisions:
+        raise UsageError(
+            f"the format {kind.name} is made in {', '.join(kind.precisions)}, not in {precision}"
+        )
+    if precision != held and "int8" in (precision, held):
+        way = "vdsr quantize makes one" if precision == "int8" else "export what it was made from"
+        raise UsageError(f"{model.source} is no {precision} model: it holds {held} weights; {way}")
+    return precision
+
+
+def _refuse_to_replace(plan: Plan, output: Path, options: Options) -> None:
+    """See that nothing is in the way, before any work is done."""
+    if not output.parent.is_dir():
+        raise OutputError(f"{output}: there is no folder {output.parent}")
+    for name in plan.names:
+        path = output.parent / name
+        if path.exists() and not options.overwrite:
+            raise OutputError(f"{path}: it exists already: --overwrite replaces it")
+        if plan.contents is None:
+            if path.is_dir():
+                raise OutputError(f"{path}: a folder is there")
+        elif path.is_dir():
+            strange = sorted({p.name for p in path.iterdir()} - set(plan.contents))
+            if strange:
+                raise OutputError(
+                    f"{path}: it also holds {strange[0]}, which is no part of an export:"
+                    " name another folder"
+                )
+        elif path.exists():
+            raise OutputError(f"{path}: a file is there, and a folder is to be made")
+
+
+def _check(
+    plan: Plan, folder: Path, model: ModelFile, output: Path, options: Options
+) -> tuple[Finding, ...]:
+    if not options.check:
+        return ()
+    findings = []
+    for check in plan.checks:
+        pictures = check_pictures(options.pictures, side=check.side)
+        finding = compare(check, folder, model, pictures)
+        if not finding.within:
+            raise OutputError(f"{output}: not written: {finding.describe()}")
+        findings.append(finding)
+    return tuple(findings)
+
+
+def _put(plan: Plan, folder: Path, goal: Path) -> None:
+    """Move what was made to its place, the file that was named last."""
+    for name in reversed(plan.names):
+        made, path = folder / name, goal / name
+        if not path.is_dir():
+            made.replace(path)
+            continue
+        # A folder that is not empty cannot be renamed onto: the old one steps aside.
+        old = path.rename(folder / f"{name}.old")
+        try:
+            made.rename(path)
+        except OSError:
+            old.rename(path)
+            raise

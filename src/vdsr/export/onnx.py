@@ -1,0 +1,60 @@
+"""ONNX: a model file of this program, which any ONNX runtime reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vdsr.export.check import Check, Run, luma_check
+from vdsr.export.format import Format, Options, Plan
+from vdsr.export.source import Network
+from vdsr.inference import backends
+from vdsr.model.file import load_model
+from vdsr.model.onnx_writer import DEFAULT_OPSET
+
+
+def _plan(network: Network, name: str, options: Options) -> Plan:
+    # Made at once, so that an opset that cannot be had is refused before anything else.
+    data = network.onnx(opset=options.opset, shape=options.shape)
+
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(data)
+
+    return Plan(
+        names=(name,),
+        write=write,
+        checks=(check_model_file(name, network.precision, options.shape),),
+        facts={
+            "shape": shape_text(options.shape),
+            "opset": DEFAULT_OPSET if options.opset is None else options.opset,
+        },
+    )
+
+
+def check_model_file(name: str, precision: str, shape: tuple[int, int, int, int] | None) -> Check:
+    """A check of a model file, by ONNX Runtime.
+
+    Args:
+        name: of the file, in the folder of the export.
+        precision: of the export.
+        shape: the only shape that it takes.
+    """
+
+    def open_file(folder: Path) -> Run:
+        model = load_model(folder / name)
+        return backends.open_backend(model, backends.choose(model, "onnxruntime")).run
+
+    return luma_check("ONNX Runtime", open_file, precision, shape=shape)
+
+
+def shape_text(shape: tuple[int, int, int, int] | None) -> str:
+    """An input shape for people: `1x1x256x256`, or `Nx1xHxW`."""
+    return "Nx1xHxW" if shape is None else "x".join(map(str, shape))
+
+
+FORMAT = Format(
+    name="onnx",
+    suffix=".onnx",
+    precisions=("fp32", "fp16", "int8"),
+    takes=frozenset({"shape", "opset"}),
+    plan=_plan,
+)

@@ -1,0 +1,278 @@
+"""One ONNX graph from a picture to an enlarged picture: colour, bicubic, network, join.
+
+uint8 `[1, H, W, 3]` RGB to uint8 `[1, scale x H, scale x W, 3]`: what `Upscaler.upscale`
+does, whole, without tiles.
+
+Bicubic interpolation by a whole number has as many kernels as an old pixel has new ones: its
+phases. They are one convolution with 5x5 kernels, of which each phase uses at most 4x4, and
+DepthToSpace lays its channels out as pixels. Borders are mirrored, the outermost pixel
+twice, as MATLAB does, by slices that are put in front and behind: ONNX has no such padding.
+The residual dY, times 255 / 219 for studio range, is added to R, G and B (see
+`vdsr.inference.pipeline`). In fp16 only the network computes in halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vdsr.errors import MissingExtra, UsageError
+from vdsr.export.check import SIDE, Array, Check, Run, Tolerance
+from vdsr.export.format import Format, Options, Plan
+from vdsr.export.openvino import run_file as run_by_openvino
+from vdsr.export.source import Network
+from vdsr.imaging.color import RANGES
+from vdsr.imaging.resample import Axis
+from vdsr.inference.upscaler import Upscaler
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import PREFIX, ModelFile
+from vdsr.model.onnx_writer import DEFAULT_OPSET, Graph, check_opset, serialized
+
+if TYPE_CHECKING:
+    import onnx
+
+    from vdsr.export.pictures import RGB
+
+SCALES = (2, 3, 4)
+# Phases reach 2 px to both sides.
+_REACH = 2
+# A level where the program rounds up and the graph, in another order of sums, does not.
+_TOLERANCE = {
+    "fp32": Tolerance(levels=1.0, psnr=75.0),
+    "fp16": Tolerance(levels=1.0, psnr=60.0),
+    "int8": Tolerance(levels=4.0, psnr=50.0),
+}
+
+
+def _plan(network: Network, name: str, options: Options) -> Plan:
+    if options.scale not in SCALES:
+        given = "none was given" if options.scale is None else f"not {options.scale}"
+        raise UsageError(f"the format onnx-image enlarges by --scale 2, 3 or 4; {given}")
+    scale = options.scale
+    opset = DEFAULT_OPSET if options.opset is None else options.opset
+    data = image_bytes(network, scale, opset=opset)
+
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(data)
+
+    def reference(model: ModelFile) -> Run:
+        precision = "int8" if model.metadata.precision == "int8" else "fp32"
+        upscaler = Upscaler(model, backend="openvino", precision=precision)
+
+        def run(array: Array) -> Array:
+            large: Array = upscaler.upscale(array[0], scale=scale)
+            return large[None]
+
+        return run
+
+    def check(runtime: str, run_file: Callable[[Path], Run]) -> Check:
+        return Check(
+            runtime=runtime,
+            open=lambda folder: run_file(folder / name),
+            tolerance=_TOLERANCE[network.precision],
+            reference=reference,
+            prepare=_prepare,
+            peak=255.0,
+            side=SIDE // scale,
+        )
+
+    return Plan(
+        names=(name,),
+        write=write,
+        checks=(check("ONNX Runtime", run_by_onnxruntime), check("OpenVINO", run_by_openvino)),
+        facts={
+            "shape": f"1xHxWx3 to 1x{scale}Hx{scale}Wx3",
+            "scale": scale,
+            "opset": opset,
+        },
+    )
+
+
+def _prepare(rgb: RGB, model: ModelFile) -> Array:
+    return rgb[None]
+
+
+def run_by_onnxruntime(path: Path) -> Run:
+    """A function of one array that runs an ONNX file of one input on the CPU.
+
+    Raises:
+        MissingExtra: if onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnxruntime") from error
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(array: Array) -> Array:
+        result: Array = session.run(None, {name: array})[0]
+        return result
+
+    return run
+
+
+def image_bytes(network: Network, scale: int, *, opset: int = DEFAULT_OPSET) -> bytes:
+    """The bytes of an ONNX file from picture to enlarged picture.
+
+    Args:
+        network: the network.
+        scale: whole number, 2 or more.
+        opset: version of the ONNX operators.
+
+    Returns:
+        A serialised ONNX model: `picture`, uint8 `[1, H, W, 3]` RGB, to `enlarged`, uint8
+        `[1, scale x H, scale x W, 3]`; any H and W.
+
+    Raises:
+        UsageError: for an opset that cannot be had.
+        MissingExtra: if onnx is not installed.
+    """
+    check_opset(opset, int8=bool(network.quantized))
+    properties = network.metadata.to_properties()
+    # What was measured, was measured of the network alone.
+    del properties[f"{PREFIX}psnr"]
+    return serialized(
+        _Picture(network, scale).graph(), {**properties, f"{PREFIX}picture": f"x{scale}"}, opset
+    )
+
+
+def phases(scale: int) -> FloatArray:
+    """The kernels of bicubic interpolation by a whole number, one for each place in a pixel.
+
+    Args:
+        scale: 2 or more.
+
+    Returns:
+        float32 `[scale x scale, 1, 5, 5]`: the first axis counts rows, then columns; every
+        kernel sums to 1.
+    """
+    middle = 2 * _REACH
+    first, weight = Axis.by_scale(2 * middle, scale).matrix(scale * middle, scale * (middle + 1))
+    taps = np.zeros((scale, 2 * _REACH + 1))
+    start = first - (middle - _REACH)
+    taps[:, start : start + weight.shape[1]] = weight
+    side = taps.shape[1]
+    kernels = taps[:, None, :, None] * taps[None, :, None, :]
+    return kernels.reshape(scale * scale, 1, side, side).astype(np.float32)
+
+
+class _Picture:
+    """The graph around a network."""
+
+    def __init__(self, network: Network, scale: int) -> None:
+        self._network, self._scale = network, scale
+        self._color = RANGES[network.metadata.luma]
+        self._graph = Graph(network.architecture, network.precision, network.quantized)
+        self._indices: set[str] = set()
+
+    def graph(self) -> onnx.GraphProto:
+        """Everything, from `picture` to `enlarged`."""
+        from onnx import TensorProto, helper
+
+        large = self._bicubic(self._decoded())
+        joined = self._graph.add("Add", [large, self._residual(large)], "joined")
+        self._encoded(joined)
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.UINT8, [1, height, width, 3])
+            for name, height, width in (
+                ("picture", "H", "W"),
+                ("enlarged", f"{self._scale}H", f"{self._scale}W"),
+            )
+        ]
+        return helper.make_graph(self._graph.nodes, "vdsr", ends[:1], ends[1:], self._graph.weights)
+
+    def _decoded(self) -> str:
+        """The picture as float32 `[3, 1, H, W]`, 0..1: colours take the place of a batch."""
+        from onnx import TensorProto
+
+        add = self._graph.add
+        value = add("Cast", ["picture"], "picture.float", to=TensorProto.FLOAT)
+        value = add("Div", [value, self._number("white", 255.0)], "picture.unit")
+        return add("Transpose", [value], "colours", perm=[3, 0, 1, 2])
+
+    def _bicubic(self, value: str) -> str:
+        """Enlarged float32 `[1, 3, scale x H, scale x W]`, neither rounded nor clipped."""
+        add = self._graph.add
+        for axis, name in ((2, "rows"), (3, "columns")):
+            value = self._mirrored(value, axis, name)
+        kernels = self._graph.constant("bicubic.phases", phases(self._scale))
+        side = 2 * _REACH + 1
+        value = add("Conv", [value, kernels], "phases", kernel_shape=[side, side])
+        value = add("DepthToSpace", [value], "large.colours", blocksize=self._scale)
+        return add("Transpose", [value], "large", perm=[1, 0, 2, 3])
+
+    def _mirrored(self, value: str, axis: int, name: str) -> str:
+        """Two more px at both ends of an axis, x1 x0 | x0 x1 ...: first one, then the other.
+
+        The second one is the third of what has grown by one, which is right for a length of
+        1, too: there is only that pixel.
+        """
+        add = self._graph.add
+        for step, (low, high) in enumerate(((0, -1), (2, -3))):
+            ends = [
+                add("Slice", [value, *self._slice(start, axis)], f"{name}.{side}.{step}")
+                for side, start in (("before", low), ("after", high))
+            ]
+            value = add("Concat", [ends[0], value, ends[1]], f"{name}.{step}", axis=axis)
+        return value
+
+    def _slice(self, start: int, axis: int) -> list[str]:
+        """Start, end and axis of one px; the end of the last one is the end of everything."""
+        end = np.iinfo(np.int64).max if start == -1 else start + 1
+        return [self._index(number) for number in (start, end, axis)]
+
+    def _residual(self, large: str) -> str:
+        """What the network adds to R, G and B: float32 `[1, 1, ...]`."""
+        add, number = self._graph.add, self._number
+        row = self._color.matrix[0].astype(np.float32).reshape(1, 3, 1, 1)
+        offset = np.array([self._color.luma_offset / 255.0], np.float32)
+        luma = add(
+            "Conv",
+            [
+                large,
+                self._graph.constant("luma.weight", row),
+                self._graph.constant("luma.offset", offset),
+            ],
+            "luma",
+            kernel_shape=[1, 1],
+        )
+        self._graph.chain(luma, "restored")
+        value = "restored"
+        if not self._network.architecture.residual:
+            value = add("Sub", [value, luma], "difference")
+        span = number("luma.span", 255.0 / self._color.luma_span)
+        return add("Mul", [value, span], "residual")
+
+    def _encoded(self, value: str) -> None:
+        """float32 `[1, 3, H, W]` in 0..1 to uint8 `[1, H, W, 3]`, clipped, halves rounded up."""
+        from onnx import TensorProto
+
+        add, number = self._graph.add, self._number
+        value = add("Transpose", [value], "joined.last", perm=[0, 2, 3, 1])
+        value = add("Min", [add("Relu", [value], "lower"), number("one", 1.0)], "clipped")
+        value = add("Mul", [value, "white"], "levels")
+        value = add("Floor", [add("Add", [value, number("half", 0.5)], "raised")], "rounded")
+        add("Cast", [value], "enlarged", to=TensorProto.UINT8)
+
+    def _number(self, name: str, value: float) -> str:
+        return self._graph.constant(name, np.array(value, np.float32))
+
+    def _index(self, value: int) -> str:
+        name = f"index.{value}"
+        if name not in self._indices:
+            self._indices.add(name)
+            self._graph.constant(name, np.array([value], np.int64))
+        return name
+
+
+FORMAT = Format(
+    name="onnx-image",
+    suffix=".onnx",
+    precisions=("fp32", "fp16", "int8"),
+    takes=frozenset({"opset", "scale"}),
+    plan=_plan,
+)

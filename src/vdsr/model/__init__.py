@@ -1,0 +1,1 @@
+"""What a network is: layers, the model file, the writer of ONNX. No torch."""

@@ -1,0 +1,163 @@
+"""What comes back from the card: one `.npz` per input, measured by `fixed256`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vdsr.errors import InputError
+from vdsr.inference.compiled_paths import SIDE
+from vdsr.model.architecture import FloatArray
+from vdsr.vacc.layout import MANIFEST, Manifest, read_manifest
+from vdsr.vacc.pictures import OUTPUT_KEY, npz
+
+RUN = "run.json"
+CARD = "card"
+STAND_IN = "stand-in"
+_SHAPE = (1, 1, SIDE, SIDE)
+# How far above the outputs their folder's manifest may lie: FOLDER/outputs/NAME.
+_LEVELS = 3
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What made the outputs.
+
+    Attributes:
+        by: `card` or `stand-in`.
+        runtime: what ran, for people; empty if it is not known.
+        network: name of the network.
+        precision: `fp32`, `fp16`, `int8` or `int8-equalized`; empty if it is not known.
+    """
+
+    by: str
+    runtime: str = ""
+    network: str = ""
+    precision: str = ""
+
+
+def write_outputs(folder: Path, origin: Origin, planes: Mapping[str, FloatArray]) -> None:
+    """Write outputs as the card's tools do, and beside them what made them.
+
+    Args:
+        folder: it exists, and is empty.
+        origin: what made them.
+        planes: float32 `[1, 1, 256, 256]` by the names of their inputs.
+    """
+    for name, plane in planes.items():
+        (folder / f"{name}.npz").write_bytes(npz(OUTPUT_KEY, plane.astype(np.float32)))
+    (folder / RUN).write_text(json.dumps(asdict(origin), indent=2) + "\n", "utf-8")
+
+
+def manifest_of(folder: Path) -> tuple[Path, Manifest] | None:
+    """The accelerator folder that outputs lie in, and its manifest; None if they lie elsewhere.
+
+    Raises:
+        InputError: if there is a manifest, and it cannot be read.
+    """
+    for candidate in (folder.resolve(), *folder.resolve().parents[:_LEVELS]):
+        if (candidate / MANIFEST).is_file():
+            return candidate, read_manifest(candidate)
+    return None
+
+
+def origin_of(folder: Path, manifest: Manifest | None) -> Origin:
+    """What made the outputs in a folder: its note, or the name of the build it is called by.
+
+    Raises:
+        InputError: if the note cannot be read.
+    """
+    path = folder / RUN
+    if path.is_file():
+        try:
+            return Origin(**json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: it cannot be read: {error}") from error
+    builds = {} if manifest is None else manifest.builds
+    name = folder.resolve().name
+    known = [key for key, build in builds.items() if build.name == name]
+    guessed = re.findall(r"(?:^|[_-])(fp16|int8)(?=$|[_-])", name)
+    return Origin(
+        by=CARD,
+        network="" if manifest is None else manifest.name,
+        precision=(known or guessed or [""])[-1],
+    )
+
+
+def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
+    """The outputs of a folder, by the names of their inputs.
+
+    Files that are named as the inputs are taken by their names. Else the order of their
+    names, numbers by their value, is the order of the inputs, and none may be missing.
+
+    Args:
+        folder: of `.npz` files with `output_0`, float `[1, 1, 256, 256]` in 0..1.
+        names: of the inputs, in order.
+
+    Returns:
+        float32 `[256, 256]` each, as the network gave it: not clipped.
+
+    Raises:
+        InputError: for files that are missing or too many, and for one that is no output;
+            each is named.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    paths = sorted(folder.glob("*.npz"), key=lambda path: _natural(path.stem))
+    if not paths:
+        raise InputError(f"{folder}: there are no .npz files in this folder")
+    stems = {path.stem for path in paths}
+    if stems & set(names):
+        missing = [f"{name}.npz" for name in names if name not in stems]
+        extra = [path.name for path in paths if path.stem not in set(names)]
+        for files, what in ((missing, "missing"), (extra, "of no input")):
+            if files:
+                raise InputError(f"{folder}: {len(files)} {what}: {_listed(files)}")
+        chosen = {path.stem: path for path in paths}
+    else:
+        if len(paths) != len(names):
+            raise InputError(
+                f"{folder}: {len(paths)} outputs for {len(names)} inputs: they are not named as"
+                " the inputs, so that only a whole list tells which is which"
+            )
+        chosen = dict(zip(names, paths, strict=True))
+    return {name: _plane(chosen[name]) for name in names}
+
+
+def _plane(path: Path) -> FloatArray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if OUTPUT_KEY not in arrays:
+                found = ", ".join(arrays.files) or "nothing"
+                raise InputError(f"{path}: there is no {OUTPUT_KEY} in it, but {found}")
+            array = arrays[OUTPUT_KEY]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: it is no readable .npz file: {error}") from error
+    if array.shape != _SHAPE or array.dtype.kind != "f":
+        raise InputError(
+            f"{path}: {OUTPUT_KEY} is {array.dtype} {list(array.shape)}, not float {list(_SHAPE)}"
+        )
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise InputError(f"{path}: {bad} of {array.size} values are not finite numbers")
+    plane: FloatArray = array[0, 0].astype(np.float32)
+    return plane
+
+
+def _natural(name: str) -> list[tuple[float, str]]:
+    """A key that sorts `output_10` behind `output_9`."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(float(part), "") if part.isdigit() else (math.inf, part) for part in parts]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

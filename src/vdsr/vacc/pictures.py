@@ -1,0 +1,165 @@
+"""Pictures for the card: its inputs as arrays, its calibration pictures as bmp."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdsr.data import leaks
+from vdsr.data.datasets import open_dataset
+from vdsr.data.leaks import Fingerprint
+from vdsr.errors import InputError, MissingExtra
+from vdsr.evaluation.candidates import read_picture
+from vdsr.evaluation.opencv_protocol import resized_luma
+from vdsr.imaging.color import FULL
+from vdsr.inference.compiled_paths import SIDE
+from vdsr.model.architecture import FloatArray
+
+INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of a folder.
+
+    Attributes:
+        name: of its file, without the suffix.
+        samples: uint8 `[H, W, 3]` RGB, or `[H, W]`.
+    """
+
+    name: str
+    samples: NDArray[np.uint8]
+
+    @property
+    def luma(self) -> NDArray[np.uint8]:
+        """uint8 `[256, 256]`: full-range luma by OpenCV, resized, what the network sees."""
+        return resized_luma(self.samples)
+
+    @property
+    def fingerprint_luma(self) -> NDArray[np.uint8]:
+        """uint8 `[H, W]`: luma as `vdsr.data.leaks` takes it."""
+        if self.samples.ndim == 2:
+            return self.samples
+        y = FULL.luma(np.ascontiguousarray(self.samples.transpose(2, 0, 1), np.float32))
+        return np.clip(np.rint(y), 0, 255).astype(np.uint8)
+
+
+def read_folder(folder: Path) -> Iterator[Picture]:
+    """The pictures directly in a folder, in the order of their names.
+
+    Raises:
+        InputError: if there are none, one cannot be read, or two have the same name but
+            for their suffix.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    seen: dict[str, Path] = {}
+    for path in open_dataset(str(folder)).pictures:
+        if path.stem in seen:
+            raise InputError(f"{path}: {seen[path.stem].name} has the same name: rename one")
+        seen[path.stem] = path
+        yield Picture(name=path.stem, samples=read_picture(path))
+
+
+def refuse_evaluated(calibration: list[Picture], evaluated: list[Picture]) -> None:
+    """Figures of pictures that a network was calibrated on flatter it.
+
+    Args:
+        calibration: the pictures to be looked through.
+        evaluated: pictures that it will be measured on, beside Set5 and Set14.
+
+    Raises:
+        InputError: naming a calibration picture that shows what one of those shows.
+    """
+    known: dict[str, Fingerprint] = dict(leaks.published())
+    known |= {p.name: leaks.fingerprint(p.fingerprint_luma) for p in evaluated}
+    for picture in calibration:
+        found = leaks.find(picture.fingerprint_luma, known)
+        if found is not None:
+            raise InputError(
+                f"calibration picture {picture.name}: it shows the evaluation picture {found}:"
+                " take pictures that nothing is measured on"
+            )
+
+
+def card_input(luma: NDArray[np.uint8]) -> bytes:
+    """An input file: `.npz` with `input_0`, the luma three times, uint8 `[3, 256, 256]`."""
+    return npz(INPUT_KEY, np.stack([luma] * 3))
+
+
+def network_input(luma: NDArray[np.uint8]) -> FloatArray:
+    """What the card's pre-processing makes of a luma: float32 `[1, 1, 256, 256]`, 0..1."""
+    return luma.astype(np.float32)[None, None] / np.float32(255.0)
+
+
+def read_input(path: Path) -> NDArray[np.uint8]:
+    """The luma in an input file that `card_input` made: uint8 `[256, 256]`.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            array = arrays[INPUT_KEY]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: it is no input file: {error}") from error
+    if array.shape != (3, SIDE, SIDE) or array.dtype != np.uint8:
+        shape = list(array.shape)
+        raise InputError(f"{path}: {INPUT_KEY} is {array.dtype} {shape}, not uint8 [3, 256, 256]")
+    luma: NDArray[np.uint8] = array[0]
+    return luma
+
+
+def npz(key: str, array: NDArray[np.generic]) -> bytes:
+    """One array as an `.npz` file; the same array gives the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{key: array})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def bmp(samples: NDArray[np.uint8]) -> bytes:
+    """A picture as BMP of 24 bits: uint8 `[H, W, 3]` RGB or `[H, W]`.
+
+    Raises:
+        MissingExtra: without OpenCV.
+    """
+    cv2 = _opencv()
+    color = samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
+    done, data = cv2.imencode(".bmp", np.ascontiguousarray(color[..., ::-1]))
+    if not done:
+        raise InputError("a picture cannot be written as BMP")
+    encoded: bytes = data.tobytes()
+    return encoded
+
+
+def read_bmp(path: Path) -> NDArray[np.uint8]:
+    """A picture that `bmp` made: uint8 `[H, W, 3]` RGB.
+
+    Raises:
+        InputError: if it cannot be read.
+        MissingExtra: without OpenCV.
+    """
+    cv2 = _opencv()
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
+    found = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if found is None:
+        raise InputError(f"{path}: it is no readable picture")
+    return np.ascontiguousarray(found[..., ::-1])
+
+
+def _opencv() -> ModuleType:
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtra("opencv-python-headless", "evaluate") from error
+    return cv2

@@ -1,0 +1,102 @@
+"""Runs the inputs of an accelerator folder, on the card or in its stead."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdsr.errors import OutputError
+from vdsr.inference import backends
+from vdsr.model.architecture import FloatArray
+from vdsr.model.file import load_model
+from vdsr.vacc import standin
+from vdsr.vacc.layout import Manifest
+from vdsr.vacc.outputs import CARD, STAND_IN, Origin, write_outputs
+from vdsr.vacc.pictures import network_input, read_input
+
+VASTSTREAMX = "vaststreamx"
+RUNNERS = (STAND_IN, VASTSTREAMX)
+
+Named = Iterator[tuple[str, FloatArray]]
+
+
+def precisions(manifest: Manifest, runner: str) -> tuple[str, ...]:
+    """What a runner can run of a folder: `fp16`, `int8`, ..."""
+    return standin.runs(manifest) if runner == STAND_IN else tuple(manifest.builds)
+
+
+def label(manifest: Manifest, runner: str, precision: str) -> str:
+    """Name of a folder of outputs: of the build, or `stand-in-PRECISION`."""
+    return f"{STAND_IN}-{precision}" if runner == STAND_IN else manifest.builds[precision].name
+
+
+def run_inputs(folder: Path, manifest: Manifest, runner: str, precision: str, goal: Path) -> Origin:
+    """Run all inputs of a folder.
+
+    Args:
+        folder: an accelerator folder.
+        manifest: what it says of itself.
+        runner: one of `RUNNERS`.
+        precision: one of `precisions(manifest, runner)`.
+        goal: folder of outputs to make, whole or not at all; one that is there is replaced.
+
+    Returns:
+        What made them.
+
+    Raises:
+        BackendError: if the card, its module or the compiled network is not there.
+        InputError: if an input cannot be read.
+        OutputError: if the outputs cannot be written.
+        MissingExtra: if ONNX Runtime is not installed, for the stand-in.
+    """
+    if runner == STAND_IN:
+        network = standin.open_standin(folder, manifest, precision)
+        by, runtime = STAND_IN, standin.runtime()
+        planes: Named = (
+            (name, network(network_input(luma))) for name, luma in _inputs(folder, manifest)
+        )
+    else:
+        # Absent, it is refused in words before anything is loaded.
+        backends.precisions(VASTSTREAMX)
+        by, runtime = CARD, VASTSTREAMX
+        planes = _card(folder, manifest, precision)
+    origin = Origin(by=by, runtime=runtime, network=manifest.name, precision=precision)
+    _write(goal, origin, dict(planes))
+    return origin
+
+
+def _inputs(folder: Path, manifest: Manifest) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for entry in manifest.inputs:
+        yield entry.name, read_input(folder / entry.file)
+
+
+def _card(folder: Path, manifest: Manifest, precision: str) -> Named:
+    from vdsr.inference.backends.vaststreamx import VastStreamXBackend
+
+    build = manifest.builds[precision]
+    model = load_model(folder / build.network)
+    with closing(VastStreamXBackend(model, precision=build.precision)) as card:
+        names = [entry.name for entry in manifest.inputs]
+        lumas = (luma for _, luma in _inputs(folder, manifest))
+        yield from zip(names, card.map(lumas), strict=True)
+
+
+def _write(place: Path, origin: Origin, planes: dict[str, FloatArray]) -> None:
+    """Make the folder whole, or leave what is there."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as name:
+            made = Path(name) / "outputs"
+            made.mkdir()
+            write_outputs(made, origin, planes)
+            if place.exists():
+                shutil.move(place, Path(name) / "old")
+            made.replace(place)
+    except OSError as error:
+        raise OutputError(f"{place}: it cannot be written: {error.strerror or error}") from error
