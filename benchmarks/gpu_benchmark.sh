@@ -11,4 +11,4 @@ PYTHONPATH="$here/../src${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
 cd "$here/.."
 "${PYTHON:-python3}" -m pytest -q -p no:cacheprovider tests/parity/test_gpu.py
-"${PYTHON:-python3}" -m vdsr.cli.main benchmark --gpu --repeats 20 --json "$record" --overwrite
+"${PYTHON:-python3}" -m vdsr benchmark --gpu --repeats 20 --json "$record" --overwrite

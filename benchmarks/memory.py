@@ -30,7 +30,7 @@ def main(side: int, max_memory: str, backend: str) -> None:
         layout = PixelLayout(width=side, height=side, bands=3, dtype="uint8")
         with PictureWriter(source, layout, FORMATS["png"]) as writer:
             writer.write(np.ascontiguousarray(np.tile(pixels, (times, times, 1))[:side, :side]))
-        command = [sys.executable, "-m", "vdsr.cli.main", "upscale", str(source), str(output)]
+        command = [sys.executable, "-m", "vdsr", "upscale", str(source), str(output)]
         command += ["--scale", "4", "--max-memory", max_memory, "--backend", backend, "--json=-"]
         text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     result = json.loads(text)

@@ -58,7 +58,7 @@ def test_everything_small(vdsr, models: tuple[Path, Path], tmp_path: Path):
         (["--plot", "a.svg"], "--quality"),
         (["--plot", "a.png", "--quality", "."], ".svg or .html"),
         (["--batches", "x"], "--batches"),
-        (["--sizes", "12"], "no size"),
+        (["--sizes", "12"], "not a size"),
         (["--precision", "fp64"], "nothing to measure"),
         (["--backend", "nothing"], "unknown backend"),
     ],

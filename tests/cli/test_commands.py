@@ -29,6 +29,7 @@ KEYS = [
     "seconds",
     "megapixels_per_second",
     "peak_memory_bytes",
+    "notices",
 ]
 
 
@@ -123,7 +124,7 @@ def test_sizes(vdsr, picture: Path, small_model: Path, options: list[str], expec
         (["--scale", "2", "--width", "50"], "give one of scale, width and height, or fit"),
         (["--width", "10"], "20x14 px would shrink to 10x7: this program enlarges"),
         (["--fit", "20x14"], "20x14 px would stay as it is: --restore keeps the size"),
-        (["--fit", "large"], "'large' is no size: write WIDTHxHEIGHT, as 1920x1080"),
+        (["--fit", "large"], "'large' is not a size: write WIDTHxHEIGHT, as 1920x1080"),
         (["--width", "400"], "20x14 px would grow by 20: 16 at most"),
         (["--restore", "--scale", "2"], "restore keeps the size"),
         (["--tile", "0"], "a tile is at least 1 px, not 0"),
@@ -180,7 +181,7 @@ def test_import_carries_what_was_said_of_the_model(vdsr, tmp_path: Path):
     checkpoint, output = tmp_path / "net.safetensors", tmp_path / "net.onnx"
     safetensors.save_file(tensors, checkpoint)
     options = ["--name", "mine", "--version", "2", "--luma", "full", "--residual"]
-    options += ["--licence", "CC0-1.0", "--training-data", "mine", "--scales", "2,4"]
+    options += ["--license", "CC0-1.0", "--training-data", "mine", "--scales", "2,4"]
     code, out, _ = vdsr("import", checkpoint, "-o", output, *options, "--psnr", "Set5 x2=30.5")
     assert code == 0
     assert out.startswith(f"{output}: 3 layers, 216 parameters")
@@ -230,8 +231,8 @@ def test_durations():
 def test_help_loads_nothing_heavy():
     heavy = "{'numpy', 'pyvips', 'openvino', 'torch', 'onnx', 'onnxruntime'}"
     code = (
-        "import sys\nfrom vdsr.cli import cli\nsys.argv = ['vdsr', '--help']\n"
-        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom vdsr.cli import main\nsys.argv = ['vdsr', '--help']\n"
+        "try:\n    main.main()\nexcept SystemExit:\n    pass\n"
         f"sys.exit(repr(loaded) if (loaded := {heavy} & set(sys.modules)) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -262,8 +263,8 @@ def test_a_missing_extra_is_one_line(tmp_path: Path, package: str, arguments, ex
     places = {"PICTURES": str(pictures), "CHECKPOINT": str(checkpoint)}
     typed = [places.get(argument, argument) for argument in arguments]
     code = (
-        f"import sys\nsys.modules[{package!r}] = None\nfrom vdsr.cli import cli\n"
-        f"sys.argv = {['vdsr', *typed]!r}\ncli.main()"
+        f"import sys\nsys.modules[{package!r}] = None\nfrom vdsr.cli import main\n"
+        f"sys.argv = {['vdsr', *typed]!r}\nmain.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
@@ -277,7 +278,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(picture: Path, small_model: Path):
     pty = pytest.importorskip("pty")
     import os
 
-    command = [sys.executable, "-m", "vdsr.cli.main", "upscale", str(picture)]
+    command = [sys.executable, "-m", "vdsr", "upscale", str(picture)]
     command += [str(picture.with_name("o.png")), "--model", str(small_model)]
     primary, secondary = pty.openpty()
     done = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=secondary)

@@ -236,7 +236,7 @@ def test_every_backend_and_model_has_its_row(vdsr, pictures: Path, model: Path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-s", "two"], "are no scales"),
+        (["-s", "two"], "whole numbers with commas between, as 2,3,4"),
         (["-s", "1"], "scales are 2 to 8"),
         (["-p", "matlab"], "unknown protocol 'matlab'"),
         (["--crop", "none"], "unknown crop 'none'"),
@@ -297,8 +297,8 @@ def test_data_fetch_knows_its_names(vdsr):
 
 def test_the_help_loads_no_heavy_package():
     script = (
-        "import sys\nfrom vdsr.cli import cli\nsys.argv = ['vdsr', 'evaluate', '--help']\n"
-        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom vdsr.cli import main\nsys.argv = ['vdsr', 'evaluate', '--help']\n"
+        "try:\n    main.main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'numpy', 'pyvips', 'openvino', 'torch', 'onnx', 'cv2'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)\n"
     )

@@ -164,7 +164,7 @@ def test_weights_of_7_bits(vdsr, floats: Path, photographs: Path, tmp_path: Path
     [
         (["--target", "z80"], 2, "unknown target 'z80'"),
         (["--method", "best"], 2, "unknown method 'best'"),
-        (["--keep-float", "a"], 2, "'a' are no layers: write 0,1,19"),
+        (["--keep-float", "a"], 2, "'a' does not name layers: write 0,1,19"),
         (["--keep-float", "99"], 2, "there is no layer 99"),
         (["--percentile", "5"], 2, "a percentile lies in 90..100"),
         (["--patches", "0"], 2, "--patches is 1 or more"),

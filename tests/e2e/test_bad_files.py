@@ -492,7 +492,7 @@ def test_a_disk_that_is_full_at_the_end(
 
 def start(folder: Path, *arguments: str | Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "vdsr.cli.main", "upscale", *map(str, arguments)],
+        [sys.executable, "-m", "vdsr", "upscale", *map(str, arguments)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

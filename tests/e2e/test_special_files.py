@@ -416,7 +416,7 @@ def test_the_command_with_its_own_model(tmp_path: Path, name: str, output: str) 
     )
     (tmp_path / name.replace("[1]", "1")).rename(tmp_path / name)
     done = subprocess.run(
-        [sys.executable, "-m", "vdsr.cli.main", "upscale", name, output, "-s", "3", "--json"],
+        [sys.executable, "-m", "vdsr", "upscale", name, output, "-s", "3", "--json"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

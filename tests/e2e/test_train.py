@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vdsr.cli.training import _start, run_pack, run_train
+from vdsr.cli.pack import pack as pack_pictures
+from vdsr.cli.train import _start, train
 from vdsr.data.packfile import make_pack, read_pack, write_pack
 from vdsr.errors import CheckpointError, OutputError, UsageError
 from vdsr.imaging.degrade import degrade
@@ -114,7 +115,7 @@ def options(**changes):
     plain = {
         "start_from": None,
         "start_data": "unknown",
-        "licence": "CC0",
+        "license": "CC0",
         "name": None,
         "version": "1",
         "resume": False,
@@ -158,10 +159,10 @@ def test_a_run_killed_ten_times_ends_with_the_weights_of_the_unbroken_run(tmp_pa
 
 def test_from_photographs_to_a_model_that_can_be_used(photos, tmp_path, capsys):
     pack, model, report = (tmp_path / name for name in ("p.pack", "m.onnx", "report.json"))
-    run_pack(
+    pack_pictures(
         [photos],
         pack,
-        licence="CC0",
+        license="CC0",
         evaluation=[],
         keep_evaluation=False,
         overwrite=False,
@@ -170,7 +171,7 @@ def test_from_photographs_to_a_model_that_can_be_used(photos, tmp_path, capsys):
     )
     assert "6 pictures" in capsys.readouterr().out
     assert read_pack(pack).names[0] == "photos/0.png"
-    run_train(str(tmp_path / "tiny.toml"), [pack], model, **options(json=str(report)))
+    train(str(tmp_path / "tiny.toml"), model, [pack], **options(json=str(report)))
     shown = capsys.readouterr()
     assert "4 layers" in shown.out
     assert "bicubic" in shown.err
@@ -193,7 +194,7 @@ def test_from_photographs_to_a_model_that_can_be_used(photos, tmp_path, capsys):
 def test_the_model_is_better_than_bicubic_on_what_it_has_not_seen(photos, tmp_path):
     text = RECIPE.replace("width = 6", "width = 16").replace("batch = 4", "batch = 8")
     (tmp_path / "better.toml").write_text(text.replace("0.01", "0.02").replace("= 60", "= 150"))
-    run_train(str(tmp_path / "better.toml"), [photos], tmp_path / "m.onnx", **options(quiet=True))
+    train(str(tmp_path / "better.toml"), tmp_path / "m.onnx", [photos], **options(quiet=True))
     unseen = drawn(77).astype(np.float32)
     enlarged = degrade(unseen, 2)
     network = load_model(tmp_path / "m.onnx").architecture
@@ -212,16 +213,16 @@ def test_the_model_is_better_than_bicubic_on_what_it_has_not_seen(photos, tmp_pa
 def test_what_is_wrong_is_said_before_anything_is_done(photos, tmp_path):
     recipe, model = str(tmp_path / "tiny.toml"), tmp_path / "m.onnx"
     with pytest.raises(UsageError, match=r"ends in \.onnx"):
-        run_train(recipe, [photos], tmp_path / "m.pt", **options())
+        train(recipe, tmp_path / "m.pt", [photos], **options())
     with pytest.raises(UsageError, match="names no data"):
-        run_train(recipe, [], model, **options())
+        train(recipe, model, [], **options())
     with pytest.raises(UsageError, match="no recipe"):
-        run_train("nosuch", [photos], model, **options())
+        train("nosuch", model, [photos], **options())
     with pytest.raises(UsageError, match="--devices"):
-        run_train(recipe, [photos], model, **options(devices=0))
+        train(recipe, model, [photos], **options(devices=0))
     model.write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        run_train(recipe, [photos], model, **options())
+        train(recipe, model, [photos], **options())
     assert model.read_text() == "mine"
     assert not (tmp_path / "m.training").exists()
 
@@ -252,7 +253,7 @@ def test_a_stopped_command_says_how_to_go_on(photos, tmp_path):
     assert "after 20 steps" in done.stderr or "after 21 steps" in done.stderr
     assert "--resume goes on" in done.stderr
     assert not model.exists()
-    run_train(recipe, [photos], model, **options(resume=True))
+    train(recipe, model, [photos], **options(resume=True))
     assert load_model(model).metadata.recipe.count("100 steps") == 1
 
 

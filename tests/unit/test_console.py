@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vdsr.cli.console import ProgressDisplay
+from vdsr.cli.progress import ProgressDisplay
 from vdsr.inference.plan import Progress
 
 

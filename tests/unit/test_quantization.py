@@ -550,5 +550,6 @@ def test_pictures_that_are_left_out_are_named_and_replaced(tmp_path: Path):
 
 
 def test_it_needs_no_torch():
-    code = "import sys, vdsr.cli.quantizing; sys.exit('torch' in sys.modules)"
+    modules = "vdsr.quantization.search, vdsr.quantization.report"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,122 +5,138 @@ from __future__ import annotations
 import datetime
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from vdsr.benchmark import quality
-from vdsr.benchmark.candidates import Settings, candidates, load_models
-from vdsr.benchmark.measure import benchmark
-from vdsr.benchmark.report import as_text
-from vdsr.cli.console import say, write_json
-from vdsr.cli.evaluate import write_text
-from vdsr.cli.upscale import parse_box
-from vdsr.errors import OutputError, UsageError
-from vdsr.inference import cpu
+from vdsr.cli.console import check_outputs, report, say, write_text
+from vdsr.cli.options import Json, Overwrite, Quiet, Threads
+from vdsr.cli.parsing import parse_box, parse_numbers
+from vdsr.errors import UsageError
 
 NO_PROGRAM = "none"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, as they were typed."""
+def benchmark(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|FILE",
+            help="May be repeated, for an int8 file say. (default: vdsr, and its int8 sibling)",
+        ),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="all, or openvino, onnxruntime, torch; or several.")
+    ] = "all",
+    precision: Annotated[
+        str, typer.Option("--precision", help="all, or fp32, fp16, int8; or several.")
+    ] = "all",
+    sizes: Annotated[
+        str, typer.Option("--sizes", metavar="WxH,...", help="Output sizes of the network alone.")
+    ] = "256x256",
+    batches: Annotated[str, typer.Option("--batches", help="Pictures per call.")] = "1,4",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Most rounds.")] = 20,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", min=0, help="After these, no further round of a size and batch begins."
+        ),
+    ] = 20.0,
+    threads: Threads = None,
+    streams: Annotated[
+        int | None,
+        typer.Option("--streams", min=1, help="Pictures in work at once. (default: threads)"),
+    ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference/--no-reference", help="Also measure the eager PyTorch network."),
+    ] = True,
+    program: Annotated[
+        str,
+        typer.Option(
+            "--program", metavar="WxH|none", help="Output size of the rows of the whole program."
+        ),
+    ] = "1920x1080",
+    program_repeats: Annotated[
+        int, typer.Option("--program-repeats", min=1, help="Rounds of the whole program.")
+    ] = 1,
+    quality: Annotated[
+        str | None,
+        typer.Option("--quality", metavar="FOLDER|NAME", help="Also measure PSNR (float, x2)."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Speed against PSNR, .svg or .html."),
+    ] = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Measure the CUDA device instead, in many ways.")
+    ] = False,
+    json: Json = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure speed: latency, throughput, start-up, memory, share of the machine's ceiling."""
+    from vdsr.benchmark.candidates import Settings, candidates, load_models
+    from vdsr.benchmark.report import as_text
+    from vdsr.inference import cpu
 
-    models: tuple[str, ...]
-    backend: str
-    precision: str
-    sizes: str
-    batches: str
-    repeats: int
-    seconds: float
-    threads: int | None
-    streams: int | None
-    reference: bool
-    program: str
-    program_repeats: int
-    quality: str | None
-    plot: Path | None
-    gpu: bool
-    json: str | None
-    overwrite: bool
-    quiet: bool
-
-
-def run(request: Request) -> None:
-    """Measure, print, and write what was asked for.
-
-    Raises:
-        UsageError: for options that are none, or do not fit each other.
-        VdsrError: as the backends.
-    """
-    _check(request)
-    threads = request.threads or cpu.cores()
-    models = load_models(request.models)
+    if plot is not None and (quality is None or gpu):
+        raise UsageError("--plot shows speed against PSNR: give --quality FOLDER, and no --gpu")
+    if plot is not None and plot.suffix not in (".svg", ".html"):
+        raise UsageError(f"--plot {plot}: a name that ends in .svg or .html")
+    check_outputs(plot, json=json, overwrite=overwrite)
+    threads = threads or cpu.cores()
+    settings = Settings(
+        sizes=tuple(parse_box(text) for text in sizes.split(",")),
+        batches=parse_numbers(batches, "--batches", "1,4"),
+        repeats=repeats,
+        seconds=seconds,
+        threads=threads,
+        streams=streams or threads,
+        reference=reference,
+        program=None if program == NO_PROGRAM else parse_box(program),
+        program_repeats=program_repeats,
+    )
+    models = load_models(tuple(model or ["vdsr"]))
 
     def tell(text: str) -> None:
-        if not request.quiet:
+        if not quiet:
             say(f"vdsr: {text}")
 
-    if request.gpu:
+    if gpu:
         from vdsr.benchmark.gpu import benchmark_gpu
 
-        figures = benchmark_gpu(models[0], repeats=request.repeats, say=tell)
+        figures = benchmark_gpu(models[0], repeats=repeats, say=tell)
     else:
-        found = candidates(models, backend=request.backend, precision=request.precision)
-        settings = Settings(
-            sizes=tuple(parse_box(text) for text in request.sizes.split(",")),
-            batches=tuple(_count(text) for text in request.batches.split(",")),
-            repeats=request.repeats,
-            seconds=request.seconds,
-            threads=threads,
-            streams=request.streams or threads,
-            reference=request.reference,
-            program=None if request.program == NO_PROGRAM else parse_box(request.program),
-            program_repeats=request.program_repeats,
-        )
-        figures = benchmark(found, settings, tell)
-        if request.quality is not None:
-            tell(f"quality on {request.quality}")
-            figures["quality"] = quality.measure(found, request.quality, threads)
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        from vdsr.benchmark import quality as measured
+        from vdsr.benchmark.measure import benchmark as measure
+
+        found = candidates(models, backend=backend, precision=precision)
+        figures = measure(found, settings, tell)
+        if quality is not None:
+            tell(f"quality on {quality}")
+            figures["quality"] = measured.measure(found, quality, threads)
     result: dict[str, Any] = {
-        "benchmark": "gpu" if request.gpu else "cpu",
-        "date": today,
+        "benchmark": "gpu" if gpu else "cpu",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": shlex.join(["vdsr", *sys.argv[1:]]),
         **figures,
     }
-    if request.plot is not None:
-        write_text(request.plot, _drawing(result, request.plot))
-    if request.json is not None:
-        write_json(result, request.json)
-    if request.json != "-":
-        typer.echo(as_text(result))
-
-
-def _check(request: Request) -> None:
-    if request.plot is not None and (request.quality is None or request.gpu):
-        raise UsageError("--plot shows speed against PSNR: give --quality FOLDER, and no --gpu")
-    if request.plot is not None and request.plot.suffix not in (".svg", ".html"):
-        raise UsageError(f"--plot {request.plot}: a name that ends in .svg or .html")
-    goals = [request.plot, None if request.json in (None, "-") else Path(str(request.json))]
-    for goal in goals:
-        if goal is not None and goal.exists() and not request.overwrite:
-            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
+    report(as_text(result), result, quiet=quiet, json=json)
+    if plot is not None:
+        write_text(plot, _drawing(result, plot))
 
 
 def _drawing(figures: dict[str, Any], goal: Path) -> str:
-    drawn = quality.plot(figures)
+    from vdsr.benchmark.quality import plot
+
+    drawn = plot(figures)
     if goal.suffix == ".svg":
         return drawn
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vdsr benchmark</title>'
         f"</head><body>{drawn}</body></html>\n"
     )
-
-
-def _count(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise UsageError(f"--batches {text!r}: whole numbers with commas between, as 1,4")
-    return int(text)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import functools
-import json
+import json as json_module
+import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import typer
 
 from vdsr.errors import OutputError, VdsrError
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-
-    from vdsr.inference.plan import Progress
-
 INTERRUPTED = 130
 TERMINATED = 143
-# A job that is expected to take longer is announced.
-_LONG_JOB_SECONDS = 5.0
-_PLAIN_INTERVAL_SECONDS = 5.0
-# A first tile that took less has mostly shown how long a network takes to warm up.
-_TELLING_SECONDS = 1.0
+STDOUT = "-"
+_SHOWN_LEFT_OUT = 5
+
+Json = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 P = ParamSpec("P")
 
@@ -75,20 +68,77 @@ def json_argument(arguments: list[str]) -> list[str]:
     return result
 
 
-def write_json(content: Mapping[str, Any] | Sequence[Mapping[str, Any]], target: str) -> None:
-    """Write an object, or a list of them, to the file `target`, or to stdout for `-`.
+def check_outputs(
+    *goals: Path | None, json: str | None = None, overwrite: bool, folders: bool = False
+) -> None:
+    """Find out before the work what would stop its results from being written.
+
+    Args:
+        goals: files or folders to be made; None for one that is not asked for.
+        json: where JSON goes, as `report` takes it.
+        overwrite: whether what is there may be replaced.
+        folders: whether `goals` are folders, whose parents are made where they are missing.
+
+    Raises:
+        OutputError: if one exists and may not be replaced, or its folder is missing.
+    """
+    named = [(goal, folders) for goal in goals if goal is not None]
+    if json not in (None, STDOUT):
+        named.append((Path(str(json)), False))
+    for goal, folder in named:
+        if goal.exists() and not overwrite:
+            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
+        if not folder and not goal.parent.is_dir():
+            raise OutputError(f"{goal}: there is no folder {goal.parent}")
+
+
+def report(text: str, content: Json, *, quiet: bool, json: str | None) -> None:
+    """Give the result of a command: to people, to machines, or to both.
+
+    Args:
+        text: for people, on stdout; not with JSON there, nor if `quiet`.
+        content: an object for JSON, or a list of them.
+        quiet: whether people want to read nothing.
+        json: a file for the JSON, `-` for stdout; None for no JSON.
 
     Raises:
         OutputError: if the file cannot be written.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    if target == "-":
+    if not quiet and json != STDOUT:
         typer.echo(text)
+    if json is not None:
+        written = json_module.dumps(content, indent=2, ensure_ascii=False)
+        if json == STDOUT:
+            typer.echo(written)
+        else:
+            write_text(Path(json), written + "\n")
+
+
+def say_left_out(lines: Sequence[str], *, quiet: bool) -> None:
+    """Say which pictures were left out, the first of them by name."""
+    if quiet:
         return
+    for line in lines[:_SHOWN_LEFT_OUT]:
+        say(f"left out: {line}")
+    if len(lines) > _SHOWN_LEFT_OUT:
+        say(f"left out: {len(lines) - _SHOWN_LEFT_OUT} more pictures")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole, or leave what is there.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        Path(target).write_text(text + "\n", encoding="utf-8")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"{target}: it cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path}: it cannot be written: {error.strerror}") from error
 
 
 def duration(seconds: float) -> str:
@@ -99,98 +149,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-class ProgressDisplay:
-    """Progress of one picture on stderr: a bar on a terminal, plain lines elsewhere.
-
-    Args:
-        label: what is being done.
-        quiet: say nothing at all.
-    """
-
-    def __init__(self, label: str, *, quiet: bool) -> None:
-        self._label = label
-        self._quiet = quiet
-        self._bar: RichProgress | None = None
-        self._first: Progress | None = None
-        self._announced = False
-        self._last_line = time.monotonic()
-
-    def __enter__(self) -> ProgressDisplay:
-        if not self._quiet and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
-            self._bar.add_task(self._label, total=None, rate="")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        """Take a report; see `vdsr.inference.plan.Progress`."""
-        if self._quiet:
-            return
-        rate = progress.done / max(progress.seconds, 1e-9)
-        if not self._announced:
-            self._announce(progress)
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            self._bar.update(
-                task,
-                total=progress.total,
-                completed=progress.done,
-                rate=f"{rate / 1e6:.2f} Mpixel/s",
-            )
-        elif (
-            progress.done < progress.total
-            and time.monotonic() - self._last_line >= _PLAIN_INTERVAL_SECONDS
-        ):
-            self._last_line = time.monotonic()
-            left = duration((progress.total - progress.done) / rate)
-            share = 100.0 * progress.done / progress.total
-            say(f"{self._label}: {share:.0f} %, {rate / 1e6:.2f} Mpixel/s, {left} left")
-
-    def _announce(self, progress: Progress) -> None:
-        """Say how long it will take, as soon as that can be told."""
-        if self._first is None:
-            self._first = progress
-            if progress.seconds < _TELLING_SECONDS:
-                return
-            done, seconds = progress.done, progress.seconds
-        else:
-            done = progress.done - self._first.done
-            seconds = progress.seconds - self._first.seconds
-        self._announced = True
-        seconds *= progress.total / max(done, 1)
-        if seconds < _LONG_JOB_SECONDS or progress.done == progress.total:
-            return
-        from vdsr.inference.memory import format_size
-
-        text = (
-            f"{self._label}: {progress.total / 1e6:.1f} Mpixel will take about"
-            f" {duration(seconds)} and {format_size(progress.memory)} of memory"
-        )
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False, soft_wrap=True)
-        else:
-            say(text)
-
-
-def _bar() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
-
-    return RichProgress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=Console(stderr=True),
-        # Ten times a second is smooth, and costs nothing beside the network.
-        refresh_per_second=10,
-    )

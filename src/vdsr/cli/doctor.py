@@ -5,25 +5,28 @@ from __future__ import annotations
 import platform
 import re
 from importlib.metadata import requires
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import typer
-
-from vdsr.benchmark import machine
-from vdsr.cli.console import write_json
+from vdsr.cli.console import check_outputs, report
+from vdsr.cli.options import Json, Overwrite, Quiet
 from vdsr.errors import VdsrError
-from vdsr.inference import backends, cpu, memory
-from vdsr.inference.selection import select
-from vdsr.model.file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
 from vdsr.version import __version__
+
+if TYPE_CHECKING:
+    from vdsr.model.file import ModelFile
 
 _REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
 _PROBE = 48
 
 
-def run(json: str | None) -> None:
-    """Print the findings, as text or JSON."""
+def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None) -> None:
+    """Show what is installed, which backends work, and what would be used."""
+    from vdsr.benchmark import machine
+    from vdsr.inference import backends, cpu, memory
+    from vdsr.inference.selection import select
+    from vdsr.model.file import DEFAULT_MODEL, load_model, shipped_models
+
+    check_outputs(json=json, overwrite=overwrite)
     model = load_model()
     found: dict[str, Any] = {
         "vdsr": __version__,
@@ -51,13 +54,12 @@ def run(json: str | None) -> None:
         "backend": choice.backend,
         "precision": choice.precision,
     }
-    if json is not None:
-        write_json(found, json)
-    if json != "-":
-        _print(found)
+    report(_text(found), found, quiet=quiet, json=json)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _text(found: dict[str, Any]) -> str:
+    from vdsr.inference import memory
+
     rows = [
         ("vdsr", f"{found['vdsr']} (Python {found['python']}, {found['system']})"),
         ("CPU", f"{found['cpu']}, {found['cores']} cores"),
@@ -74,12 +76,13 @@ def _print(found: dict[str, Any]) -> None:
     use = found["would_use"]
     rows.append(("models", ", ".join(found["models"])))
     rows.append(("would use", f"{use['model']}, {use['precision']}, on {use['backend']}"))
-    for name, value in rows:
-        typer.echo(f"{name:<21}{value}")
+    return "\n".join(f"{name:<21}{value}" for name, value in rows)
 
 
 def _int8() -> str:
     """What this CPU makes of int8, for people."""
+    from vdsr.inference import cpu
+
     found = cpu.int8_instructions()
     if found:
         return f"faster than float here, by {', '.join(found)}"
@@ -90,6 +93,11 @@ def _int8() -> str:
 
 def _backend(name: str, model: ModelFile) -> dict[str, Any]:
     """Whether a backend runs the shipped model, found by running it."""
+    import numpy as np
+
+    from vdsr.benchmark import machine
+    from vdsr.inference import backends
+
     if not backends.is_installed(name):
         return {"installed": None, "works": False, "precisions": [], "state": "not installed"}
     number = machine.installed_version(name)

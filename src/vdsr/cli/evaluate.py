@@ -1,157 +1,213 @@
-"""`vdsr evaluate` and `vdsr data fetch`."""
+"""`vdsr evaluate`: models measured on pictures, beside bicubic."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import re
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vdsr.cli.console import say, write_json
-from vdsr.data import datasets
-from vdsr.errors import OutputError, UsageError
-from vdsr.evaluation.candidates import Contestant
-from vdsr.evaluation.evaluate import Row, Settings, evaluate
-from vdsr.evaluation.fid import FeatureNetwork
-from vdsr.evaluation.reference_values import doubt
-from vdsr.evaluation.report import as_csv, table
-from vdsr.inference.selection import int8_form
-from vdsr.model.file import ModelFile, load_model
+from vdsr.cli import evaluate_outputs
+from vdsr.cli.console import check_outputs, report, say, write_text
+from vdsr.cli.options import Json, Overwrite, Quiet, Threads
+from vdsr.cli.parsing import parse_names, parse_numbers
+from vdsr.cli.progress import Counter
+from vdsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from vdsr.evaluation.candidates import Contestant
+    from vdsr.evaluation.evaluate import Row
+    from vdsr.evaluation.fid import FeatureNetwork
+    from vdsr.model.file import ModelFile
 
 METRICS = ("psnr", "ssim", "consistency", "speed", "fid")
-_INTERVAL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, as they were typed."""
+def evaluate(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FOLDER|NAME",
+            help="Pictures: a folder, or set5, set14, b100, urban100; may be repeated.",
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|FILE",
+            help="A shipped model, or a model file; may be repeated. (default: vdsr)",
+        ),
+    ] = None,
+    scales: Annotated[
+        str | None, typer.Option("--scales", "-s", help="Scales, 2 to 8. (default: 2,3,4)")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol", "-p", help="paper, float, file, fixed256; or several. (default: paper)"
+        ),
+    ] = None,
+    crop: Annotated[
+        str,
+        typer.Option(
+            "--crop", help="single: to a multiple of the scale; cumulative: of 2, 3, ... in turn."
+        ),
+    ] = "single",
+    inputs: Annotated[
+        Path | None,
+        typer.Option("--inputs", metavar="FOLDER", help="fixed256: the enlarged pictures."),
+    ] = None,
+    outputs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--outputs",
+            metavar="FOLDER",
+            help="Measure what came back from an accelerator (.npz) instead; may be repeated.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-pictures", metavar="FOLDER", help="--outputs: write the restored pictures."
+        ),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch; or several.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision", help="auto (that of the model), fp32, fp16 or int8; or several."
+        ),
+    ] = "auto",
+    threads: Threads = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Besides PSNR and SSIM: consistency, speed, fid.")
+    ] = "psnr,ssim",
+    fid_network: Annotated[
+        Path | None,
+        typer.Option(
+            "--fid-network", metavar="FILE", help="ONNX or TorchScript. (default: inception)"
+        ),
+    ] = None,
+    json: Json = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a page of HTML with cut-outs."),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure models on pictures by the field's protocols, beside bicubic."""
+    if outputs:
+        if model or page or metrics != "psnr,ssim" or protocol not in (None, "fixed256"):
+            raise UsageError(
+                "--outputs are measured by fixed256, without --model, --metrics and --report"
+            )
+        evaluate_outputs.evaluate_outputs(
+            outputs,
+            data,
+            scales=scales,
+            inputs=inputs,
+            pictures=pictures,
+            csv=csv,
+            overwrite=overwrite,
+            quiet=quiet,
+            json=json,
+        )
+        return
+    from vdsr.data.datasets import open_dataset
+    from vdsr.evaluation.evaluate import Settings
+    from vdsr.evaluation.evaluate import evaluate as measure
+    from vdsr.evaluation.reference_values import doubt
+    from vdsr.evaluation.report import as_csv, table
 
-    models: tuple[str, ...]
-    data: tuple[str, ...]
-    scales: str
-    protocol: str
-    crop: str
-    inputs: Path | None
-    backend: str
-    precision: str
-    threads: int | None
-    metrics: str
-    fid_network: Path | None
-    json: str | None
-    csv: Path | None
-    report: Path | None
-    overwrite: bool
-    quiet: bool
-
-
-def run(request: Request) -> None:
-    """Measure, and write what is asked for.
-
-    Raises:
-        VdsrError: see `vdsr.evaluation.evaluate.evaluate`.
-    """
-    _check_goals(request)
-    settings = _settings(request)
-    sets = [datasets.open_dataset(data) for data in request.data]
+    wanted = _metrics(metrics, fid_network)
+    numbers = parse_numbers(scales or "2,3,4", "--scales", "2,3,4")
+    check_outputs(csv, page, json=json, overwrite=overwrite)
+    settings = [
+        Settings(
+            protocol=name,
+            scales=numbers,
+            crop=crop,
+            inputs=inputs,
+            consistency="consistency" in wanted,
+            speed="speed" in wanted,
+            fid=_fid(fid_network) if "fid" in wanted else None,
+            samples=page is not None,
+        )
+        for name in parse_names(protocol or "paper")
+    ]
+    sets = [open_dataset(name) for name in data]
     rows: list[Row] = []
     with ExitStack() as stack:
-        contestants = _contestants(request)
-        for contestant in contestants:
-            stack.callback(contestant.close)
-        progress = stack.enter_context(_Status(quiet=request.quiet))
+        candidates = _candidates(model or ["vdsr"], backend, precision, threads)
+        for candidate in candidates:
+            stack.callback(candidate.close)
+        progress = stack.enter_context(Counter(quiet=quiet))
         for dataset, one in itertools.product(sets, settings):
-            rows += evaluate(dataset, one, contestants, progress=progress)
+            rows += measure(dataset, one, candidates, progress=progress)
     warnings = [text for text in map(doubt, rows) if text is not None]
-    for text in warnings:
-        say(f"vdsr: warning: {text}")
-    _write(request, rows, warnings)
+    if not quiet:
+        for text in warnings:
+            say(f"vdsr: warning: {text}")
+    # First of all what costs nothing: it is there even if a disk is full.
+    report(table(rows), [row.as_dict() for row in rows], quiet=quiet, json=json)
+    if csv is not None:
+        write_text(csv, as_csv(rows))
+    if page is not None:
+        write_text(page, _page(rows, warnings))
 
 
-def fetch(name: str, *, quiet: bool) -> None:
-    """Download a dataset or a network, and say where it is.
-
-    Raises:
-        UsageError: for an unknown name.
-        InputError: if it cannot be fetched, or is not what was expected.
-        OutputError: if it cannot be written.
-    """
-    with _Status(quiet=quiet) as status:
-
-        def progress(done: int, total: int | None) -> None:
-            status(done // 2**20, (total or 0) // 2**20, f"{name}, MiB")
-
-        place = datasets.fetch(name, progress=progress)
-    typer.echo(str(place))
-
-
-def _check_goals(request: Request) -> None:
-    """Find out before the work what would stop its result from being written."""
-    for goal in (request.csv, request.report):
-        if goal is not None and goal.exists() and not request.overwrite:
-            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
-    files = [None if request.json in (None, "-") else Path(str(request.json))]
-    for goal in (request.csv, request.report, *files):
-        if goal is not None and not goal.parent.is_dir():
-            raise OutputError(f"{goal}: there is no folder {goal.parent}")
-
-
-def _settings(request: Request) -> list[Settings]:
-    metrics = _list(request.metrics)
+def _metrics(typed: str, fid_network: Path | None) -> list[str]:
+    metrics = parse_names(typed)
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise UsageError(f"unknown metric {unknown[0]!r}: {', '.join(METRICS)}")
-    if request.fid_network is not None and "fid" not in metrics:
+    if fid_network is not None and "fid" not in metrics:
         raise UsageError("--fid-network goes with --metrics fid")
-    if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", request.scales):
-        raise UsageError(f"{request.scales!r} are no scales: write 2,3,4")
-    network = None
-    if "fid" in metrics:
-        network = FeatureNetwork(request.fid_network or _fetched_network())
-    return [
-        Settings(
-            protocol=protocol,
-            scales=tuple(dict.fromkeys(int(scale) for scale in request.scales.split(","))),
-            crop=request.crop,
-            inputs=request.inputs,
-            consistency="consistency" in metrics,
-            speed="speed" in metrics,
-            fid=network,
-            samples=request.report is not None,
-        )
-        for protocol in _list(request.protocol)
-    ]
+    return metrics
 
 
-def _fetched_network() -> Path:
-    name, source = next(iter(datasets.NETWORKS.items()))
-    path = datasets.data_home() / "networks" / source.file
-    if not path.is_file():
-        raise UsageError(
-            f"FID needs a network: run 'vdsr data fetch {name}' ({source.megabytes} MB),"
-            " or give one with --fid-network"
-        )
-    return path
+def _fid(path: Path | None) -> FeatureNetwork:
+    from vdsr.data import datasets
+    from vdsr.evaluation.fid import FeatureNetwork
+
+    if path is None:
+        name, source = next(iter(datasets.NETWORKS.items()))
+        path = datasets.data_home() / "networks" / source.file
+        if not path.is_file():
+            raise UsageError(
+                f"FID needs a network: run 'vdsr data fetch {name}' ({source.megabytes} MB),"
+                " or give one with --fid-network"
+            )
+    return FeatureNetwork(path)
 
 
-def _list(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _contestants(request: Request) -> list[Contestant]:
+def _candidates(
+    models: list[str], backends: str, precisions: str, threads: int | None
+) -> list[Contestant]:
     """Every model on every backend in every precision that is asked for."""
-    precisions = _list(request.precision)
+    from vdsr.evaluation.candidates import Contestant
+    from vdsr.inference.selection import int8_form
+    from vdsr.model.file import load_model
+
+    wanted = parse_names(precisions)
     # A shipped model stands for its int8 form, too, if that is asked for by name.
     names = {
         (model, precision): (int8_form(model) if precision == "int8" else None) or model
-        for model in request.models
-        for precision in precisions
+        for model in models
+        for precision in wanted
     }
     files = {name: load_model(name) for name in dict.fromkeys(names.values())}
     shown = dict(_named(files))
@@ -160,12 +216,10 @@ def _contestants(request: Request) -> list[Contestant]:
             files[names[model, precision]],
             backend=backend,
             precision=precision,
-            threads=request.threads,
+            threads=threads,
             name=shown[names[model, precision]],
         )
-        for model, backend, precision in itertools.product(
-            request.models, _list(request.backend), precisions
-        )
+        for model, backend, precision in itertools.product(models, parse_names(backends), wanted)
     ]
 
 
@@ -176,63 +230,9 @@ def _named(files: Mapping[str, ModelFile]) -> Iterator[tuple[str, str]]:
         yield given, name if names.count(name) == 1 else file.source
 
 
-def _write(request: Request, rows: list[Row], warnings: list[str]) -> None:
-    # First of all what costs nothing: it is there even if a disk is full.
-    if not request.quiet and request.json != "-":
-        typer.echo(table(rows))
-    if request.json is not None:
-        write_json([row.as_dict() for row in rows], request.json)
-    if request.csv is not None:
-        write_text(request.csv, as_csv(rows))
-    if request.report is not None:
-        from vdsr.evaluation.page import page
+def _page(rows: list[Row], warnings: list[str]) -> str:
+    from vdsr.evaluation.page import page
 
-        names = ", ".join(dict.fromkeys(row.model for row in rows))
-        sets = ", ".join(dict.fromkeys(row.dataset for row in rows))
-        write_text(request.report, page(rows, heading=f"{names} on {sets}", warnings=warnings))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole, or leave what is there.
-
-    Raises:
-        OutputError: if it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: it cannot be written: {error.strerror}") from error
-
-
-class _Status:
-    """How far a count is, on stderr: one line that changes, or a plain one now and then."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._last = time.monotonic()
-        self._shown = False
-
-    def __enter__(self) -> _Status:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-
-    def __call__(self, done: int, total: int, label: str) -> None:
-        if self._quiet:
-            return
-        text = f"{done}/{total} {label}" if total else f"{done} {label}"
-        if self._terminal:
-            self._shown = True
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-        elif time.monotonic() - self._last >= _INTERVAL_SECONDS:
-            self._last = time.monotonic()
-            say(text)
+    names = ", ".join(dict.fromkeys(row.model for row in rows))
+    sets = ", ".join(dict.fromkeys(row.dataset for row in rows))
+    return page(rows, heading=f"{names} on {sets}", warnings=warnings)

@@ -3,49 +3,57 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vdsr.cli.console import write_json
-from vdsr.cli.upscale import parse_box
-from vdsr.model.architecture import Architecture
-from vdsr.model.file import load_model
+from vdsr.cli.console import check_outputs, report
+from vdsr.cli.options import Json, Overwrite, Quiet
+from vdsr.cli.parsing import parse_box
+
+if TYPE_CHECKING:
+    from vdsr.model.architecture import Architecture
 
 
-def run(model: str, size: str, json: str | None) -> None:
-    """Print what the model file says of itself, and what it holds and costs.
+def info(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A shipped model, or a file.")
+    ] = "vdsr",
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="Size that the work is counted for.")
+    ] = "256x256",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = None,
+) -> None:
+    """Show a model: layers, parameters, receptive field, work for a size, card."""
+    from vdsr.model.file import load_model
 
-    Raises:
-        UsageError: for an unknown or damaged model, or a malformed size.
-    """
     width, height = parse_box(size)
+    check_outputs(json=json, overwrite=overwrite)
     file = load_model(model)
     net, card = file.architecture, file.metadata
-    if json is not None:
-        content = {
-            "name": card.name,
-            "version": card.version,
-            "sha256": file.digest,
-            "precision": card.precision,
-            "luma": card.luma,
-            "scales": list(card.scales),
-            "training_data": card.training_data,
-            "licence": card.licence,
-            "recipe": card.recipe,
-            "psnr": dict(card.psnr),
-            "residual": net.residual,
-            "layers": net.depth,
-            "width": net.width,
-            "parameters": net.parameters,
-            "receptive_field": net.receptive_field,
-            "size": [width, height],
-            "macs": net.macs(height, width),
-            "flops": net.flops(height, width),
-            "flops_vastai_convention": net.flops_with_bias_convention(height, width),
-        }
-        write_json(content, json)
-        if json == "-":
-            return
+    content = {
+        "name": card.name,
+        "version": card.version,
+        "sha256": file.digest,
+        "precision": card.precision,
+        "luma": card.luma,
+        "scales": list(card.scales),
+        "training_data": card.training_data,
+        "licence": card.licence,
+        "recipe": card.recipe,
+        "psnr": dict(card.psnr),
+        "residual": net.residual,
+        "layers": net.depth,
+        "width": net.width,
+        "parameters": net.parameters,
+        "receptive_field": net.receptive_field,
+        "size": [width, height],
+        "macs": net.macs(height, width),
+        "flops": net.flops(height, width),
+        "flops_vastai_convention": net.flops_with_bias_convention(height, width),
+    }
     rows = [
         ("model", f"{card.name} {card.version}"),
         ("sha256", file.digest),
@@ -69,8 +77,8 @@ def run(model: str, size: str, json: str | None) -> None:
         ),
     ]
     indent = max(len(name) for name, _ in rows) + 2
-    for name, value in rows:
-        typer.echo(f"{name:<{indent}}{value}")
+    text = "\n".join(f"{name:<{indent}}{value}" for name, value in rows)
+    report(text, content, quiet=quiet, json=json)
 
 
 def _layers(net: Architecture) -> str:

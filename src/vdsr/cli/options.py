@@ -10,6 +10,13 @@ Model = Annotated[
     str,
     typer.Option("--model", "-m", metavar="NAME|FILE", help="A shipped model, or a model file."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="CPU threads. (default: all cores)"),
+]
+License = Annotated[
+    str, typer.Option("--license", "--licence", help="Terms of the pictures, for the model's card.")
+]
 Json = Annotated[
     str | None,
     typer.Option(

@@ -2,140 +2,134 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vdsr.cli.console import ProgressDisplay, duration, say, write_json
-from vdsr.errors import UsageError
-from vdsr.imaging.files import format_of
-from vdsr.imaging.files.formats import check_quality
-from vdsr.inference.engine import Result
-from vdsr.inference.memory import parse_size
-from vdsr.inference.target import Target
-from vdsr.inference.upscaler import Upscaler
+from vdsr.cli.console import check_outputs, duration, report, say
+from vdsr.cli.options import Json, Model, Overwrite, Quiet
+from vdsr.cli.parsing import parse_box
+from vdsr.cli.progress import ProgressDisplay
 
-_REPORTED = (
-    "input",
-    "output",
-    "width",
-    "height",
-    "scale",
-    "model",
-    "precision",
-    "backend",
-    "seconds",
-    "megapixels_per_second",
-    "peak_memory_bytes",
-)
+if TYPE_CHECKING:
+    from vdsr.inference.engine import Result
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, as they were typed."""
+def upscale(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The picture.")],
+    goal: Annotated[Path, typer.Argument(metavar="OUT", help="The enlarged picture.")],
+    scale: Annotated[
+        float | None,
+        typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. (default: 4)"),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", help="Width in px; the height follows, or --height.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option("--height", help="Height in px; the width follows, or --width.")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Keep the size: run the network on the picture as is.")
+    ] = False,
+    model: Model = "vdsr",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            help="auto, fp32, fp16 or int8; auto is int8 for a shipped model where it is faster.",
+        ),
+    ] = "auto",
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Working memory, as 512MiB or 2GiB. (default: half of what is free)",
+        ),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", help="Largest side of a tile in px. (default: by memory)"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="CPU threads. (default: all cores)")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="png, jpeg, webp, tiff, avif or gif. (default: by suffix)"),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"),
+    ] = None,
+    overwrite: Overwrite = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Enlarge 512 px of the middle first, and say where they are."
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = None,
+) -> None:
+    """Enlarge a picture. Profile, EXIF, XMP, resolution and bit depth are kept."""
+    from vdsr.imaging.files import format_of
+    from vdsr.imaging.files.formats import check_quality
+    from vdsr.inference.memory import parse_size
+    from vdsr.inference.target import Target
+    from vdsr.inference.upscaler import Upscaler
 
-    source: Path
-    goal: Path
-    scale: float | None
-    width: int | None
-    height: int | None
-    fit: str | None
-    restore: bool
-    model: str
-    backend: str
-    precision: str
-    max_memory: str | None
-    tile: int | None
-    threads: int | None
-    format: str | None
-    quality: int | None
-    overwrite: bool
-    preview: bool
-    quiet: bool
-    json: str | None
-
-    @property
-    def target(self) -> Target:
-        """What size is asked for."""
-        return Target(
-            scale=self.scale,
-            width=self.width,
-            height=self.height,
-            fit=None if self.fit is None else parse_box(self.fit),
-            restore=self.restore,
-        )
-
-
-def parse_box(text: str) -> tuple[int, int]:
-    """(width, height) from a text like `1920x1080`.
-
-    Raises:
-        UsageError: if it is nothing of the kind.
-    """
-    match = re.fullmatch(r"\s*(\d+)\s*[x×X]\s*(\d+)\s*", text)
-    if match is None:
-        raise UsageError(f"{text!r} is no size: write WIDTHxHEIGHT, as 1920x1080")
-    return int(match[1]), int(match[2])
-
-
-def run(request: Request) -> None:
-    """Do what is asked for.
-
-    Raises:
-        VdsrError: see `Upscaler`.
-    """
-    target = request.target
+    box = None if fit is None else parse_box(fit)
+    target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
     # Whatever is wrong with the options is said before the model is loaded.
-    check_quality(format_of(request.goal, request.format), request.quality)
-    max_memory = None if request.max_memory is None else parse_size(request.max_memory)
+    check_quality(format_of(goal, format), quality)
+    check_outputs(json=json, overwrite=overwrite)
     with Upscaler(
-        request.model,
-        backend=request.backend,
-        precision=request.precision,
-        threads=request.threads,
-        max_memory=max_memory,
-        tile=request.tile,
+        model,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        max_memory=None if max_memory is None else parse_size(max_memory),
+        tile=tile,
     ) as upscaler:
-        if request.preview:
-            _preview(upscaler, request, target)
-        with ProgressDisplay(request.source.name, quiet=request.quiet) as display:
+        if preview:
+            place = goal.with_name(f"{goal.stem}.preview{goal.suffix}")
+            left, top, wide, high = upscaler.preview(
+                source, place, target=target, format=format, overwrite=overwrite
+            )
+            if not quiet:
+                say(f"{place}: the {wide}x{high} px from ({left}, {top}) on, as they will be")
+        with ProgressDisplay(source.name, quiet=quiet) as display:
             result = upscaler.upscale(
-                request.source,
-                request.goal,
-                scale=target.scale,
-                width=target.width,
-                height=target.height,
-                fit=target.fit,
-                restore=target.restore,
-                format=request.format,
-                quality=request.quality,
-                overwrite=request.overwrite,
+                source,
+                goal,
+                scale=scale,
+                width=width,
+                height=height,
+                fit=box,
+                restore=restore,
+                format=format,
+                quality=quality,
+                overwrite=overwrite,
                 progress=display,
             )
-    _report(result, request)
+    _report(result, quiet=quiet, json=json)
 
 
-def _preview(upscaler: Upscaler, request: Request, target: Target) -> None:
-    goal = request.goal.with_name(f"{request.goal.stem}.preview{request.goal.suffix}")
-    left, top, width, height = upscaler.preview(
-        request.source, goal, target=target, format=request.format, overwrite=request.overwrite
-    )
-    if not request.quiet:
-        say(f"{goal}: the {width}x{height} px from ({left}, {top}) on, as they will be")
-
-
-def _report(result: Result, request: Request) -> None:
-    if not request.quiet:
+def _report(result: Result, *, quiet: bool, json: str | None) -> None:
+    if not quiet:
         for notice in result.notices:
             say(f"{result.input}: note: {notice}")
-    if request.json is not None:
-        content = result.as_dict()
-        write_json({key: content[key] for key in _REPORTED}, request.json)
-    if not request.quiet and request.json != "-":
-        typer.echo(
-            f"{result.output}: {result.width}x{result.height} px, x{result.scale:g} in"
-            f" {duration(result.seconds)} ({result.megapixels_per_second:.2f} Mpixel/s,"
-            f" {result.model} {result.precision} on {result.backend})"
-        )
+    text = (
+        f"{result.output}: {result.width}x{result.height} px, x{result.scale:g} in"
+        f" {duration(result.seconds)} ({result.megapixels_per_second:.2f} Mpixel/s,"
+        f" {result.model} {result.precision} on {result.backend})"
+    )
+    report(text, result.as_dict(), quiet=quiet, json=json)

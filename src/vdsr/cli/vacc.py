@@ -3,71 +3,73 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vdsr.cli.console import say, write_json
-from vdsr.errors import OutputError, UsageError
-from vdsr.vacc.layout import Manifest, read_manifest
-from vdsr.vacc.outputs import STAND_IN
-from vdsr.vacc.runner import RUNNERS, label, precisions, run_inputs
+from vdsr.cli.console import check_outputs, report, say
+from vdsr.cli.options import Json, Overwrite, Quiet
+from vdsr.cli.parsing import parse_names
+from vdsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from vdsr.vacc.layout import Manifest
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, as they were typed."""
+def vacc(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="What 'vdsr export --format vacc' made.")
+    ],
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="vaststreamx: the card; stand-in: ONNX Runtime here."),
+    ] = "stand-in",
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32 (stand-in), fp16, int8; all, or several.")
+    ] = "all",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="(default: FOLDER/outputs)"),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run an accelerator folder's inputs on the card, or on this machine in its stead."""
+    from vdsr.vacc.layout import read_manifest
+    from vdsr.vacc.outputs import STAND_IN
+    from vdsr.vacc.runner import RUNNERS, label, run_inputs
 
-    folder: Path
-    backend: str
-    precision: str
-    output: Path | None
-    overwrite: bool
-    json: str | None
-    quiet: bool
-
-
-def run(request: Request) -> None:
-    """Run the inputs once for every precision, and say where the outputs are.
-
-    Raises:
-        UsageError: for a backend or precision that there is not.
-        BackendError: if the card, its module or the compiled network is not there.
-        InputError: if the folder or an input cannot be read.
-        OutputError: if outputs exist or cannot be written.
-    """
-    if request.backend not in RUNNERS:
-        raise UsageError(f"unknown backend {request.backend!r}: {', '.join(RUNNERS)}")
-    manifest = read_manifest(request.folder)
-    goal = request.output or request.folder / "outputs"
+    if backend not in RUNNERS:
+        raise UsageError(f"unknown backend {backend!r}: {', '.join(RUNNERS)}")
+    manifest = read_manifest(folder)
+    goal = output or folder / "outputs"
     places = {
-        name: goal / label(manifest, request.backend, name)
-        for name in _precisions(request, manifest)
+        name: goal / label(manifest, backend, name)
+        for name in _precisions(precision, manifest, backend)
     }
-    for place in places.values():
-        if place.exists() and not request.overwrite:
-            raise OutputError(f"{place}: it exists already: --overwrite replaces it")
-    done = []
+    check_outputs(*places.values(), json=json, overwrite=overwrite, folders=True)
+    lines, done = [], []
     for name, place in places.items():
         start = time.perf_counter()
-        origin = run_inputs(request.folder, manifest, request.backend, name, place)
+        origin = run_inputs(folder, manifest, backend, name, place)
         seconds = time.perf_counter() - start
         done.append({"outputs": str(place), "precision": name, "by": origin.by, "seconds": seconds})
-        if not request.quiet and request.json != "-":
-            typer.echo(f"{place}: {len(manifest.inputs)} outputs, {name}, {origin.runtime}")
-    if request.json is not None:
-        write_json(done, request.json)
-    if request.backend == STAND_IN and not request.quiet:
+        lines.append(f"{place}: {len(manifest.inputs)} outputs, {name}, {origin.runtime}")
+    report("\n".join(lines), done, quiet=quiet, json=json)
+    if backend == STAND_IN and not quiet:
         say("vdsr: a stand-in made these on this CPU: they say nothing about the card")
 
 
-def _precisions(request: Request, manifest: Manifest) -> list[str]:
-    known = precisions(manifest, request.backend)
-    if request.precision == "all":
+def _precisions(typed: str, manifest: Manifest, backend: str) -> list[str]:
+    from vdsr.vacc.runner import precisions
+
+    known = precisions(manifest, backend)
+    if typed == "all":
         return list(known)
-    wanted = list(dict.fromkeys(part.strip() for part in request.precision.split(",")))
+    wanted = parse_names(typed)
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise UsageError(f"there is no {unknown[0]!r} for {request.backend}: {', '.join(known)}")
+        raise UsageError(f"there is no {unknown[0]!r} for {backend}: {', '.join(known)}")
     return wanted

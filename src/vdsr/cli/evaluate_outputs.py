@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
-
-from vdsr.cli.console import say, write_json
-from vdsr.cli.evaluate import write_text
-from vdsr.data.datasets import open_dataset
+from vdsr.cli.console import check_outputs, report, say, write_text
 from vdsr.errors import OutputError, UsageError
-from vdsr.evaluation.candidates import write_picture
-from vdsr.evaluation.evaluate import Row
-from vdsr.evaluation.report import as_csv, cell, table
-from vdsr.vacc.measure import Measured, Subject, bicubic, colored, measure, subjects
+
+if TYPE_CHECKING:
+    from vdsr.evaluation.evaluate import Row
+    from vdsr.vacc.measure import Measured, Subject
 
 _NOTE = (
     "published: by the vendor (VastModelZOO) for pytorch-vdsr's tensors: fp32 on a GPU, fp16"
@@ -24,22 +20,18 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The options of the command, as they were typed."""
-
-    outputs: tuple[Path, ...]
-    data: tuple[str, ...]
-    scales: str | None
-    inputs: Path | None
-    pictures: Path | None
-    json: str | None
-    csv: Path | None
-    overwrite: bool
-    quiet: bool
-
-
-def run(request: Request) -> None:
+def evaluate_outputs(
+    folders: Sequence[Path],
+    data: Sequence[str],
+    *,
+    scales: str | None,
+    inputs: Path | None,
+    pictures: Path | None,
+    csv: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    json: str | None,
+) -> None:
     """Measure folders of outputs, beside the enlarged pictures themselves.
 
     Raises:
@@ -47,27 +39,31 @@ def run(request: Request) -> None:
         InputError: for pictures or outputs that do not fit each other.
         OutputError: if a result exists or cannot be written.
     """
-    if len(request.data) != 1:
+    from vdsr.data.datasets import open_dataset
+    from vdsr.evaluation.candidates import write_picture
+    from vdsr.evaluation.report import as_csv, table
+    from vdsr.vacc.measure import bicubic, colored, measure, subjects
+
+    if len(data) != 1:
         raise UsageError("--outputs are of one dataset: give --data once")
-    data = open_dataset(request.data[0])
-    scale = None if request.scales is None else _scale(request.scales)
+    check_outputs(csv, json=json, overwrite=overwrite)
+    dataset = open_dataset(data[0])
+    scale = None if scales is None else _scale(scales)
     measured: list[Measured] = []
-    for folder in request.outputs:
-        found, pictures = subjects(data, folder, inputs=request.inputs, scale=scale)
-        goals = _goals(request, folder, pictures)
-        measured.append(measure(folder, pictures, dataset=data.name, scale=found))
+    for folder in folders:
+        found, shown = subjects(dataset, folder, inputs=inputs, scale=scale)
+        goals = _goals(pictures, folder, shown, overwrite=overwrite)
+        measured.append(measure(folder, shown, dataset=dataset.name, scale=found))
         for picture, goal in goals:
             goal.unlink(missing_ok=True)
             write_picture(goal, colored(picture, measured[-1].planes[picture.name]))
-    rows = [bicubic(pictures, dataset=data.name, scale=found), *(one.row for one in measured)]
-    if not request.quiet and request.json != "-":
-        typer.echo(f"{table(rows)}\n\n{_per_picture(rows)}")
-        if any("published" in row.further for row in rows):
-            say(_NOTE)
-    if request.json is not None:
-        write_json([row.as_dict() for row in rows], request.json)
-    if request.csv is not None:
-        write_text(request.csv, as_csv(rows))
+    rows = [bicubic(shown, dataset=dataset.name, scale=found), *(one.row for one in measured)]
+    text = f"{table(rows)}\n\n{_per_picture(rows)}"
+    report(text, [row.as_dict() for row in rows], quiet=quiet, json=json)
+    if not quiet and any("published" in row.further for row in rows):
+        say(_NOTE)
+    if csv is not None:
+        write_text(csv, as_csv(rows))
 
 
 def _scale(text: str) -> int:
@@ -77,25 +73,25 @@ def _scale(text: str) -> int:
 
 
 def _goals(
-    request: Request, folder: Path, pictures: Sequence[Subject]
+    place: Path | None, folder: Path, pictures: Sequence[Subject], *, overwrite: bool
 ) -> list[tuple[Subject, Path]]:
     """Pictures to be written, and where; none if they are not asked for."""
-    if request.pictures is None:
+    if place is None:
         return []
-    place = request.pictures / folder.resolve().name
+    place = place / folder.resolve().name
     goals = [(picture, place / f"{picture.name}.png") for picture in pictures]
-    for _, goal in goals:
-        if goal.exists() and not request.overwrite:
-            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{place}: it cannot be made: {error.strerror}") from error
+    check_outputs(*(goal for _, goal in goals), overwrite=overwrite)
     return goals
 
 
 def _per_picture(rows: Sequence[Row]) -> str:
     """PSNR of every picture, as it is and rounded, by row."""
+    from vdsr.evaluation.report import cell
+
     heads = ["PSNR dB"]
     for row in rows:
         name = " ".join(filter(None, ((row.backend or row.model).split()[0], row.precision)))

@@ -1,0 +1,58 @@
+"""`vdsr data pack`: photographs become one file of luma."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vdsr.cli.console import check_outputs, report, say_left_out
+from vdsr.cli.options import Json, License, Overwrite, Quiet
+
+
+def pack(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Photographs, or gray pictures of luma."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PACK", help="The pack.")],
+    license: License = "unknown",
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option("--evaluation", help="A folder of pictures that must not be trained on."),
+    ] = None,
+    keep_evaluation: Annotated[
+        bool, typer.Option("--keep-evaluation", help="Keep pictures of known evaluation sets.")
+    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = None,
+) -> None:
+    """Pack photographs into one file of luma: all the data that training needs."""
+    from vdsr.data.pack import pack_folders
+    from vdsr.data.packfile import write_pack
+
+    check_outputs(output, json=json, overwrite=overwrite)
+    made = pack_folders(
+        folders,
+        licence=license,
+        evaluation=evaluation or [],
+        keep_evaluation=keep_evaluation,
+    )
+    write_pack(made.pack, output)
+    say_left_out(made.left_out, quiet=quiet)
+    size = output.stat().st_size
+    content = {
+        "output": str(output),
+        "pictures": len(made.pack.pictures),
+        "pixels": made.pack.pixels,
+        "bytes": size,
+        "digest": made.pack.digest,
+        "left_out": list(made.left_out),
+    }
+    text = (
+        f"{output}: {len(made.pack.pictures)} pictures, {made.pack.pixels / 1e6:.1f} Mpixel,"
+        f" {size / 1e6:.1f} MB, digest {made.pack.digest[:12]}"
+    )
+    report(text, content, quiet=quiet, json=json)

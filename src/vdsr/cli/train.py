@@ -1,0 +1,198 @@
+"""`vdsr train`: from photographs to a model file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vdsr.cli.console import (
+    INTERRUPTED,
+    check_outputs,
+    duration,
+    report,
+    say,
+    say_left_out,
+)
+from vdsr.cli.options import Json, License, Overwrite, Quiet
+from vdsr.errors import InputError, MissingExtra, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from vdsr.data.packfile import Pack
+    from vdsr.model.file import ModelMetadata
+    from vdsr.training.recipe import Recipe
+    from vdsr.training.run import Outcome, Start
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a TOML file.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The model file.")
+    ],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", metavar="FOLDER|PACK", help="Pictures; may be repeated."),
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--start-from",
+            metavar="NAME|MODEL|CHECKPOINT",
+            help="Weights to start from: a shipped model, a model file or a checkpoint.",
+        ),
+    ] = None,
+    start_data: Annotated[
+        str, typer.Option("--start-data", help="What a checkpoint to start from was trained on.")
+    ] = "unknown",
+    license: License = "unknown",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name in the model file. (default: the recipe's)")
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Version of the weights.")] = "0",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run was interrupted.")
+    ] = False,
+    overwrite: Overwrite = False,
+    devices: Annotated[int, typer.Option("--devices", help="GPUs; without one, processes.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", help="CPU threads. (default: all cores)", show_default=False)
+    ] = 0,
+    quiet: Quiet = False,
+    json: Json = None,
+) -> None:
+    """Train a network by a recipe; ends with a model file and its card."""
+    from vdsr.training.recipe_file import load_recipe
+    from vdsr.training.run import Options
+
+    chosen = load_recipe(recipe)
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: a model file ends in .onnx")
+    if devices < 1 or threads < 0:
+        raise UsageError("--devices is 1 or more, --threads 0 or more")
+    check_outputs(output, json=json, overwrite=overwrite)
+    # torch is not needed for packs, and takes a while to load.
+    try:
+        from vdsr.training import lightning
+        from vdsr.training.checkpoint import NAME
+        from vdsr.training.trainer import train as run
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train") from error
+    quiet = quiet or not lightning.leads()
+    folder = output.with_suffix(".training")
+    start = None if start_from is None else _start(start_from, start_data)
+    pack = _data(chosen, data or [], license, quiet=quiet)
+    if overwrite and not resume and lightning.leads():
+        (folder / NAME).unlink(missing_ok=True)
+    if not quiet:
+        _announce(chosen, pack, folder)
+    outcome = run(
+        chosen,
+        pack,
+        folder,
+        start=start,
+        resume=resume,
+        options=Options(
+            devices=devices,
+            threads=threads,
+            progress=not quiet and sys.stderr.isatty(),
+            say=(lambda line: None) if quiet else say,
+        ),
+    )
+    if not outcome.finished:
+        if not quiet:
+            say(f"stopped after {outcome.steps} steps: the same command with --resume goes on")
+        raise typer.Exit(INTERRUPTED)
+    if outcome.leads:
+        from vdsr.training import card
+
+        metadata = card.metadata(chosen, pack, outcome, name=name or chosen.name, number=version)
+        content = _write(output, metadata, chosen, outcome)
+        text = (
+            f"{output}: {outcome.architecture.depth} layers, {outcome.steps} steps in"
+            f" {duration(outcome.seconds)} on {outcome.device}; card: {content['card']}"
+        )
+        report(text, {**content, "data_digest": pack.digest}, quiet=quiet, json=json)
+
+
+def _write(
+    output: Path, metadata: ModelMetadata, recipe: Recipe, outcome: Outcome
+) -> dict[str, Any]:
+    """Write the model file and its card, and give what is said of them."""
+    from vdsr.model.onnx_writer import write_model
+    from vdsr.training import card
+
+    digest = write_model(outcome.architecture, metadata, output)
+    page = output.with_suffix(".md")
+    try:
+        page.write_text(card.page(metadata, recipe, outcome, digest=digest), "utf-8")
+    except OSError as error:
+        raise OutputError(f"{page}: it cannot be written: {error.strerror}") from error
+    return {
+        "output": str(output),
+        "card": str(page),
+        "sha256": digest,
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "device": outcome.device,
+        "bicubic": outcome.bicubic,
+        "psnr": dict(metadata.psnr),
+    }
+
+
+def _start(path: Path, trained_on: str) -> Start:
+    from vdsr.checkpoints.reader import read_checkpoint
+    from vdsr.model.file import load_model, shipped_models
+    from vdsr.training.run import Start
+
+    if path.suffix == ".onnx" or str(path) in shipped_models():
+        model = load_model(str(path))
+        card = model.metadata
+        origin = f"{card.name} {card.version} (trained on {card.training_data})"
+        return Start(architecture=model.architecture, origin=origin)
+    return Start(
+        architecture=read_checkpoint(path), origin=f"{path.name} (trained on {trained_on})"
+    )
+
+
+def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -> Pack:
+    """All pictures: those named on the command line, else the recipe's own."""
+    from vdsr.data.pack import pack_folders
+    from vdsr.data.packfile import join_packs, read_pack
+    from vdsr.training.recipe import Source
+
+    sources = [Source(path=str(path), licence=license) for path in named] or recipe.data.sources
+    if not sources:
+        raise UsageError(f"the recipe {recipe.name} names no data: --data FOLDER or PACK does")
+    packs = []
+    for source in sources:
+        path = Path(source.path)
+        if path.is_dir():
+            packed = pack_folders([path], licence=source.licence)
+            say_left_out(packed.left_out, quiet=quiet)
+            packs.append(packed.pack)
+        elif path.exists():
+            packs.append(read_pack(path))
+        else:
+            raise InputError(f"{path}: there is no such folder or pack")
+    return join_packs(packs)
+
+
+def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:
+    minutes = sum(stage.minutes for stage in recipe.stages)
+    steps = sum(stage.steps for stage in recipe.stages)
+    work = " and ".join(
+        text
+        for text in (duration(60 * minutes) if minutes else "", f"{steps} steps" * bool(steps))
+        if text
+    )
+    say(
+        f"{recipe.name}: {len(pack.pictures)} pictures, {pack.pixels / 1e6:.1f} Mpixel; {work};"
+        f" checkpoint and logs in {folder}"
+    )
