@@ -6,17 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer, shape_of
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import QuantizedLayer, model_bytes
 
 
 def random_layers(
-    *kernels: int, width: int = 64, bias: bool = True, seed: int = 0
+    *kernels: int,
+    width: int = 64,
+    bias: bool = True,
+    seed: int = 0,
+    fold: int = 1,
+    planes: int = 1,
 ) -> tuple[Layer, ...]:
     """He-initialised layers with these kernels."""
     rng = np.random.default_rng(seed)
-    channels = [1, *[width] * (len(kernels) - 1), 1]
+    end = planes * fold**2
+    channels = [end, *[width] * (len(kernels) - 1), end]
     layers = []
     for k, a, b in zip(kernels, channels[:-1], channels[1:], strict=True):
         deviation = np.sqrt(2.0 / (k * k * a))
@@ -38,9 +44,10 @@ def waves(side: int, *, fastest: float, seed: int) -> np.ndarray:
 
 
 def model(layers: tuple[Layer, ...], *, residual: bool = True, luma: str = "studio") -> ModelFile:
-    """These layers as a model file in memory."""
-    architecture = Architecture(layers=layers, residual=residual)
-    metadata = ModelMetadata(name="test", residual=residual, luma=luma)
+    """These layers as a model file in memory; their channels say fold and planes."""
+    fold, planes = shape_of(layers[0].in_channels) or (1, 1)
+    architecture = Architecture(layers=layers, residual=residual, fold=fold, planes=planes)
+    metadata = ModelMetadata(name="test", residual=residual, luma=luma, fold=fold, planes=planes)
     return ModelFile(model_bytes(architecture, metadata), "test")
 
 
@@ -55,9 +62,10 @@ def zero_network(depth: int = 3, width: int = 4) -> ModelFile:
     return model((*layers[:-1], Layer(weight=np.zeros_like(layers[-1].weight))))
 
 
-def small_network(seed: int = 0) -> ModelFile:
+def small_network(seed: int = 0, *, fold: int = 1, planes: int = 1) -> ModelFile:
     """Four layers of eight channels with a visible residual."""
-    return model(_calmed(random_layers(3, 3, 3, 3, width=8, seed=seed)))
+    layers = random_layers(3, 3, 3, 3, width=8, seed=seed, fold=fold, planes=planes)
+    return model(_calmed(layers))
 
 
 def _calmed(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

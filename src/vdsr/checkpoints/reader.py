@@ -15,7 +15,7 @@ from typing import Any
 from vdsr.checkpoints.stored_tensors import FLOATS, StoredTensor, contiguous_strides, shown
 from vdsr.checkpoints.torch_file import read_legacy, read_zip
 from vdsr.errors import CheckpointError, MissingExtra, ModelError
-from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer, shape_of
 
 MAX_BYTES = 4 << 30
 
@@ -42,9 +42,11 @@ def read_checkpoint(path: str | Path, residual: bool | None = None) -> Architect
     """Read the layers of a VDSR or SRCNN from a checkpoint, without running code in it.
 
     Every tensor with four axes, `[out, in, k, k]`, is taken for a convolution, with
-    the `bias` beside it if there is one. The layer with one input channel comes
-    first, the one with one output channel last, the others by name, numbers counted
-    as numbers.
+    the `bias` beside it if there is one. Layers whose names differ by numbers alone come in
+    the order of these; else the layer that takes the planes of a picture comes first, the
+    one that gives them last, the others by name. The number of these channels says fold
+    and planes (`vdsr.model.architecture.shape_of`), in the order of torch's
+    `pixel_unshuffle`.
 
     Args:
         path: a safetensors file, or one that `torch.save` wrote.
@@ -64,7 +66,8 @@ def read_checkpoint(path: str | Path, residual: bool | None = None) -> Architect
         layers = _layers(_read_tensors(path))
         if residual is None:
             residual = len(layers) >= _VDSR_MIN_DEPTH and all(la.kernel == 3 for la in layers)
-        return Architecture(layers=layers, residual=residual)
+        fold, planes = shape_of(layers[0].in_channels) or (1, 1)
+        return Architecture(layers=layers, residual=residual, fold=fold, planes=planes)
     except (CheckpointError, ModelError) as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -170,18 +173,21 @@ def _refuse_others(tensors: Mapping[str, StoredTensor], used: Collection[str]) -
 
 def _in_order(tensors: Mapping[str, StoredTensor], weights: list[str]) -> list[str]:
     weights = sorted(weights, key=_natural)
-    first = [name for name in weights if tensors[name].shape[1] == 1]
-    last = [name for name in weights if tensors[name].shape[0] == 1]
-    if not first or not last:
+    taken, given = ({tensors[name].shape[axis] for name in weights} for axis in (1, 0))
+    ends = sorted(count for count in taken & given if shape_of(count) is not None)
+    if not ends:
         raise CheckpointError(
-            "none of its layers takes, or none gives, one channel: "
-            "only networks for luma can be imported"
+            "its first layer does not take, or its last does not give, one channel (luma), or as"
+            " many as a folded network or one of Y, Cb, Cr has: no other can be imported"
         )
     if len(weights) == 1 or len({_DIGITS.sub("#", name) for name in weights}) == 1:
         return weights
+    first = [name for name in weights if tensors[name].shape[1] == ends[0]]
+    last = [name for name in weights if tensors[name].shape[0] == ends[0]]
     if len(first) > 1 or len(last) > 1 or first == last:
         names = ", ".join(shown(name) for name in sorted({*first, *last}))
-        raise CheckpointError(f"the order of its layers cannot be told: one channel in {names}")
+        channels = "one channel" if ends[0] == 1 else f"{ends[0]} channels"
+        raise CheckpointError(f"the order of its layers cannot be told: {channels} in {names}")
     middle = [name for name in weights if name not in (first[0], last[0])]
     return [first[0], *middle, last[0]]
 

@@ -67,6 +67,8 @@ def import_(
         scales=numbers,
         luma=luma,
         residual=architecture.residual,
+        fold=architecture.fold,
+        planes=architecture.planes,
         training_data=training_data,
         licence=license,
         psnr=figures,

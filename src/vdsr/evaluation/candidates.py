@@ -77,7 +77,8 @@ class Contestant:
 
     def luma(self, y: FloatArray) -> FloatArray:
         """See `vdsr.evaluation.cases.Network.luma`."""
-        return run_tiled(self._network.run, y, self._model.architecture.halo)
+        net = self._model.architecture
+        return run_tiled(self._network.run, y, net.halo, fold=net.fold)
 
     def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:
         """See `vdsr.evaluation.cases.Network.picture`: through real files.

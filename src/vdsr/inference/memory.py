@@ -138,5 +138,7 @@ def network_bytes_per_pixel(architecture: Architecture) -> float:
 
     Two neighbouring layers are held at once, and some room beside: measured for 8 to 64
     channels, OpenVINO takes 2.0 to 2.5 layers, ONNX Runtime up to 2.5, torch 2.0 to 2.5.
+    Layers of a folded network have one number for each square of `fold` x `fold` px.
     """
-    return 4.0 * (2.4 * architecture.width + 6.0)
+    layers = 2.4 * architecture.width / architecture.fold**2
+    return 4.0 * (layers + 6.0 * architecture.planes)

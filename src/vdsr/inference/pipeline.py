@@ -1,12 +1,14 @@
-"""Enlarging a picture band by band: bicubic, network on luma, and back to samples.
+"""Enlarging a picture band by band: bicubic, network, and back to samples.
 
 One pass reads strips of samples from top to bottom and gives bands of samples from
 top to bottom; a pass can read what another one gives. Only the rows in use are held.
 
-The network's residual belongs to the luma. In RGB it is the same amount in every
-channel: adding dY to Y and leaving Cb and Cr alone adds (255 / span) dY to R, G and B
-(BT.601, span 219 for studio and 255 for full range). So pictures stay in RGB, and
-their chroma is bicubic to the last bit.
+Pictures stay in RGB, and what a network adds is added there. A network of one plane
+restores luma: adding dY to Y and leaving Cb and Cr alone adds (255 / span) dY to R, G and
+B (BT.601, span 219 for studio and 255 for full range), and chroma is bicubic to the last
+bit. A network of three planes restores Y, Cb and Cr: its three differences go through the
+inverse of BT.601's matrix. A gray picture has the chroma of gray, and takes the difference
+of its luma alone.
 """
 
 from __future__ import annotations
@@ -108,6 +110,7 @@ class Pass:
         bicubic: from which size to which.
         bands: tiles that cover the output.
         halo: margin that the network needs, px.
+        fold, planes: of the network, see `vdsr.model.architecture.Architecture`.
         color: luma range of the network.
         alpha: whether the last band is alpha.
         run: the network.
@@ -123,6 +126,8 @@ class Pass:
     run: Run
     values: ValueRange
     dtype_out: str
+    fold: int = 1
+    planes: int = 1
 
     def enlarge(self, strips: Iterable[Samples], progress: Progress) -> Iterator[Samples]:
         """Enlarge a picture.
@@ -160,16 +165,15 @@ class Pass:
 
     def _tile(self, rows: Span, columns: Span, planes: FloatArray, low: int) -> Samples:
         large = self._interpolate(rows, columns, planes, low)
-        luma = self._luma(large[:-1] if self.alpha else large)
-        restored = run_window(self.run, luma, rows, columns, self.halo)
+        given = self._given(large[:-1] if self.alpha else large)
+        restored = run_window(self.run, given, rows, columns, self.halo, self.fold)
         inner = (
             slice(rows.before, rows.before + rows.stop - rows.start),
             slice(columns.before, columns.before + columns.stop - columns.start),
         )
-        residual = (restored - luma[inner]) * np.float32(255.0 / self.color.luma_span)
         result = np.array(large[:, *inner])
         colours = result[:-1] if self.alpha else result
-        colours += residual
+        colours += self._added(restored - given[..., *inner], gray=len(colours) == 1)
         np.clip(result, 0.0, 1.0, out=result)
         return self.values.to_samples(result, self.dtype_out, self.alpha)
 
@@ -184,17 +188,29 @@ class Pass:
             )
         return _unpremultiplied(large) if self.alpha else large
 
-    def _luma(self, colours: FloatArray) -> FloatArray:
-        """Luma / 255 in the network's range, `[H, W]`, from gray or RGB in 0..1.
+    def _given(self, colours: FloatArray) -> FloatArray:
+        """What the network takes, / 255 in its range, from gray or RGB in 0..1.
 
         A gray picture gives what the same picture saved as RGB gives.
+
+        Returns:
+            `[H, W]` of luma, or `[3, H, W]` of Y, Cb and Cr.
         """
-        row = self.color.matrix[0].astype(np.float32)
+        matrix = self.color.matrix.astype(np.float32)
         if len(colours) == 1:
-            row = row.sum(keepdims=True)
-        luma: FloatArray = np.tensordot(row, colours, 1)
-        luma += np.float32(self.color.luma_offset / 255.0)
-        return luma
+            matrix = matrix.sum(1, keepdims=True)
+        matrix, offset = matrix[: self.planes], self.color.offset[: self.planes]
+        given: FloatArray = np.tensordot(matrix, colours, 1)
+        given += (offset / 255.0).astype(np.float32)[:, None, None]
+        return given[0] if self.planes == 1 else given
+
+    def _added(self, difference: FloatArray, *, gray: bool) -> FloatArray:
+        """What is to be added to gray or RGB in 0..1: `[H, W]`, or `[3, H, W]`."""
+        if self.planes == 1 or gray:
+            luma = difference if self.planes == 1 else difference[0]
+            return luma * np.float32(255.0 / self.color.luma_span)
+        added: FloatArray = np.tensordot(self.color.inverse.astype(np.float32), difference, 1)
+        return added
 
 
 class _RowBuffer:

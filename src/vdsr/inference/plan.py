@@ -138,8 +138,8 @@ def plan_job(
     per_pixel = (
         memory.network_bytes_per_pixel(model.architecture) + _TILE_BYTES + _PLANE_BYTES * planes
     )
-    halo = model.architecture.halo
-    least_pixels = (2 * halo + _SMALLEST_TILE) ** 2
+    halo, fold = model.architecture.halo, model.architecture.fold
+    least_pixels = (2 * halo + _SMALLEST_TILE * fold) ** 2
     dtypes = ["float32"] * (len(sizes) - 1) + [layout.dtype]
     costs = [_band_cost(b, layout, d, halo) for b, d in zip(sizes, dtypes, strict=True)]
     files = _file_bytes(layout, sizes[-1])
@@ -151,12 +151,14 @@ def plan_job(
     for bicubic, dtype, (row, margin) in zip(sizes, dtypes, costs, strict=True):
         limits = TileLimits(
             # Tiles of single pixels would not be planned in reasonable time, let alone run.
-            max_pixels=min(MAX_TILE_PIXELS, max(least_pixels, int(_TILE_SHARE * rest / per_pixel))),
+            max_pixels=min(
+                MAX_TILE_PIXELS * fold**2, max(least_pixels, int(_TILE_SHARE * rest / per_pixel))
+            ),
             max_side=tile,
             # Every pass holds a band of its own at the same time.
             max_band_rows=max(1, int((_BAND_SHARE * rest / len(sizes) - margin) / row)),
         )
-        bands = plan_tiles(*bicubic.shape_out, halo, limits)
+        bands = plan_tiles(*bicubic.shape_out, halo, limits, fold)
         tile_bytes = max(tile_bytes, _largest_tile(bands) * per_pixel)
         band_bytes += margin + row * max(b.rows.stop - b.rows.start for b in bands)
         passes.append(
@@ -164,6 +166,8 @@ def plan_job(
                 bicubic=bicubic,
                 bands=bands,
                 halo=halo,
+                fold=fold,
+                planes=model.architecture.planes,
                 color=RANGES[model.metadata.luma],
                 alpha=layout.has_alpha,
                 run=run,

@@ -4,6 +4,10 @@ An output pixel depends on `halo` px to every side. A tile is therefore read wit
 that margin, and the margin of the result is cut off. Where a tile touches the edge of
 the image it has no margin there: the network pads with zeros at the image's edge, and
 nowhere else may it do so.
+
+A folded network works on squares of `fold` x `fold` px. Tiles begin and end on them, so
+that every tile sees the squares of the whole image; where the image ends within a square,
+mirrored px fill it (`filled`), in a tile as in the whole.
 """
 
 from __future__ import annotations
@@ -86,7 +90,9 @@ class TileLimits:
     max_band_rows: int | None = None
 
 
-def plan_tiles(height: int, width: int, halo: int, limits: TileLimits) -> tuple[Band, ...]:
+def plan_tiles(
+    height: int, width: int, halo: int, limits: TileLimits, fold: int = 1
+) -> tuple[Band, ...]:
     """Cover an image with tiles, exactly once, at the least cost in halo.
 
     Args:
@@ -94,10 +100,20 @@ def plan_tiles(height: int, width: int, halo: int, limits: TileLimits) -> tuple[
         halo: margin that the network needs, px.
         limits: what tiles may cost. Where even one pixel and its halo is over the limit,
             tiles are as small as they can be.
+        fold: of the network: all tiles begin at multiples of it, px.
 
     Returns:
         Bands from top to bottom.
     """
+    if fold > 1:
+        cells = _plan_cells(-(-height // fold), -(-width // fold), halo // fold, limits, fold)
+        return tuple(
+            Band(
+                _in_pixels(band.rows, height, halo, fold),
+                tuple(_in_pixels(columns, width, halo, fold) for columns in band.columns),
+            )
+            for band in cells
+        )
     best: tuple[int, int, int] | None = None
     lowest = _at_least(height, limits.max_side, limits.max_band_rows)
     for bands in range(lowest, height + 1):
@@ -117,6 +133,26 @@ def plan_tiles(height: int, width: int, halo: int, limits: TileLimits) -> tuple[
     after = _spans(width, columns, halo, limits.max_side, start=lead)
     led = Band(first, (Span.with_halo(0, lead, width, halo), *after))
     return (led, *(Band(rows, spans) for rows in others))
+
+
+def _plan_cells(
+    height: int, width: int, halo: int, limits: TileLimits, fold: int
+) -> tuple[Band, ...]:
+    """`plan_tiles` in units of squares of `fold` x `fold` px."""
+
+    def sides(limit: int | None) -> int | None:
+        return None if limit is None else max(1, limit // fold)
+
+    inner = TileLimits(
+        max_pixels=max(1, limits.max_pixels // fold**2),
+        max_side=sides(limits.max_side),
+        max_band_rows=sides(limits.max_band_rows),
+    )
+    return plan_tiles(height, width, halo, inner)
+
+
+def _in_pixels(cells: Span, length: int, halo: int, fold: int) -> Span:
+    return Span.with_halo(cells.start * fold, min(cells.stop * fold, length), length, halo)
 
 
 def _at_least(length: int, *limits: int | None) -> int:
@@ -152,63 +188,87 @@ def _spans(
     return tuple(Span.with_halo(a, b, length, halo) for a, b in pairwise(cuts))
 
 
-def run_window(run: Run, y: FloatArray, rows: Span, columns: Span, halo: int) -> FloatArray:
+def filled(y: FloatArray, fold: int) -> FloatArray:
+    """Mirror the last rows and columns, until both sides are multiples of `fold`.
+
+    Args:
+        y: `[..., H, W]`.
+        fold: px.
+
+    Returns:
+        `[..., H + h, W + w]`, h and w below `fold`; the outermost px comes twice.
+    """
+    down, right = -y.shape[-2] % fold, -y.shape[-1] % fold
+    if not down and not right:
+        return y
+    return np.pad(y, [*[(0, 0)] * (y.ndim - 2), (0, down), (0, right)], "symmetric")
+
+
+def run_window(
+    run: Run, y: FloatArray, rows: Span, columns: Span, halo: int, fold: int = 1
+) -> FloatArray:
     """Run the network on one tile; where memory does not suffice, on smaller and smaller ones.
 
     Args:
-        run: the network, float32 `[1, 1, h, w]` to the same.
-        y: float32 `[rows.outer_length, columns.outer_length]`: what the tile reads.
+        run: the network, float32 `[1, planes, h, w]` to the same.
+        y: float32 `[rows.outer_length, columns.outer_length]` for a network of one plane,
+            else `[planes, ...]`: what the tile reads.
         rows, columns: the tile.
         halo: margin that the network needs, px.
+        fold: of the network.
 
     Returns:
-        float32 `[rows.stop - rows.start, columns.stop - columns.start]`.
+        float32 `[..., rows.stop - rows.start, columns.stop - columns.start]`.
 
     Raises:
         OutOfMemory: if the smallest tile does not fit either.
     """
     height, width = rows.stop - rows.start, columns.stop - columns.start
     try:
-        result: FloatArray = run(y[None, None])[0, 0]
+        result: FloatArray = run(y.reshape(1, -1, *y.shape[-2:])).reshape(y.shape)
         top, left = rows.before, columns.before
-        return result[top : top + height, left : left + width]
+        return result[..., top : top + height, left : left + width]
     except MemoryError as error:
         if max(height, width) <= _SMALLEST_SIDE:
             raise OutOfMemory(f"not even a tile of {width}x{height} px fits in memory") from error
     if height >= width:
-        halves = [(y[slice(*part)], span, columns) for part, span in _halves(rows, halo)]
-        return np.concatenate([run_window(run, *half, halo) for half in halves], axis=0)
-    halves = [(y[:, slice(*part)], rows, span) for part, span in _halves(columns, halo)]
-    return np.concatenate([run_window(run, *half, halo) for half in halves], axis=1)
+        halves = [
+            (y[..., slice(*part), :], span, columns) for part, span in _halves(rows, halo, fold)
+        ]
+        return np.concatenate([run_window(run, *half, halo, fold) for half in halves], axis=-2)
+    halves = [(y[..., slice(*part)], rows, span) for part, span in _halves(columns, halo, fold)]
+    return np.concatenate([run_window(run, *half, halo, fold) for half in halves], axis=-1)
 
 
-def _halves(span: Span, halo: int) -> list[tuple[tuple[int, int], Span]]:
+def _halves(span: Span, halo: int, fold: int) -> list[tuple[tuple[int, int], Span]]:
     """Two halves of a span, and where each lies within what the span reads."""
     origin, end = span.outer
-    middle = (span.start + span.stop) // 2
+    middle = (span.start + span.stop) // 2 // fold * fold
     first = Span(span.start, middle, span.before, min(halo, end - middle))
     second = Span(middle, span.stop, min(halo, middle - origin), span.after)
     return [((s.outer[0] - origin, s.outer[1] - origin), s) for s in (first, second)]
 
 
-def run_tiled(run: Run, y: FloatArray, halo: int, limits: TileLimits | None = None) -> FloatArray:
-    """Run the network on a whole plane, tile by tile.
+def run_tiled(
+    run: Run, y: FloatArray, halo: int, limits: TileLimits | None = None, *, fold: int = 1
+) -> FloatArray:
+    """Run the network on a whole picture, tile by tile.
 
     Args:
-        run: the network, float32 `[1, 1, h, w]` to the same.
-        y: float32 `[H, W]`.
+        run: the network, float32 `[1, planes, h, w]` to the same.
+        y: float32 `[H, W]` for a network of one plane, else `[planes, H, W]`.
         halo: margin that the network needs, px.
         limits: what tiles may cost.
+        fold: of the network.
 
     Returns:
-        float32 `[H, W]`, equal to the network on the whole plane up to rounding.
+        The same shape, equal to the network on the whole picture up to rounding.
     """
     result = np.empty_like(y)
-    height, width = y.shape
-    for band in plan_tiles(height, width, halo, limits or TileLimits()):
+    height, width = y.shape[-2:]
+    for band in plan_tiles(height, width, halo, limits or TileLimits(), fold):
         for columns in band.columns:
-            window = y[slice(*band.rows.outer), slice(*columns.outer)]
-            result[band.rows.start : band.rows.stop, columns.start : columns.stop] = run_window(
-                run, window, band.rows, columns, halo
-            )
+            window = y[..., slice(*band.rows.outer), slice(*columns.outer)]
+            inner = (slice(band.rows.start, band.rows.stop), slice(columns.start, columns.stop))
+            result[..., *inner] = run_window(run, window, band.rows, columns, halo, fold)
     return result

@@ -1,9 +1,9 @@
 """Model files: one ONNX file that carries its own description and checksum.
 
-The file is an ordinary ONNX model, `[N, 1, H, W]` float32 luma in, the same
-out, every axis but the channel free (or none is: `fixed_shape`), weights named
+The file is an ordinary ONNX model, `[N, planes, H, W]` float32 in (luma; or Y, Cb, Cr),
+the same out, every axis but the channel free (or none is: `fixed_shape`), weights named
 `layers.I.weight` and `layers.I.bias`; integers have their scale beside them,
-`layers.I.weight_scale`.
+`layers.I.weight_scale`. A folded network takes H and W that are multiples of its fold.
 Its `metadata_props` hold the fields of `ModelMetadata` under keys that begin
 with `vdsr.`. The last entry, `vdsr.sha256`, is the checksum of all bytes before
 it; protobuf allows such an entry to be appended, so no other tool is
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import ModelError
-from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, Layer, check_shape
 
 if TYPE_CHECKING:
     import openvino
@@ -51,6 +51,7 @@ class ModelMetadata:
         luma: `studio` (16..235) or `full` (0..255): the range of the luma, divided by
             255, that the network takes and gives.
         residual: whether the network adds its output to its input.
+        fold, planes: see `vdsr.model.architecture.Architecture`.
         training_data: what it was trained on, what it was started from included.
         licence: terms of use of the weights.
         recipe: digest or description of the training recipe.
@@ -66,6 +67,8 @@ class ModelMetadata:
     precision: str = "fp32"
     luma: str = "studio"
     residual: bool = True
+    fold: int = 1
+    planes: int = 1
     training_data: str = "unknown"
     licence: str = "unknown"
     recipe: str = "unknown"
@@ -80,15 +83,15 @@ class ModelMetadata:
             raise ModelError(f"unknown precision {self.precision!r}: {', '.join(PRECISIONS)}")
         if not isinstance(self.residual, bool):
             raise ModelError(f"residual is true or false, not {self.residual!r}")
+        check_shape(self.fold, self.planes)
         if self.luma not in LUMA_RANGES:
             raise ModelError(f"unknown luma range {self.luma!r}: {', '.join(LUMA_RANGES)}")
 
     def to_properties(self) -> dict[str, str]:
         """The metadata as ONNX `metadata_props`: texts as they are, the rest as JSON."""
         values = {"format": FORMAT, **asdict(self)}
-        for key in ("source", "calibration"):
-            if not values[key]:
-                del values[key]
+        plain = {"source": "", "calibration": {}, "fold": 1, "planes": 1}
+        values = {key: value for key, value in values.items() if value != plain.get(key, ...)}
         return {
             PREFIX + key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for key, value in values.items()
@@ -195,7 +198,7 @@ class ModelFile:
 
     @cached_property
     def fixed_shape(self) -> tuple[int, ...] | None:
-        """The only input shape that the file takes, `(N, 1, H, W)`; None if they are free."""
+        """The only input shape that the file takes, `(N, planes, H, W)`; None if they are free."""
         shape = self.graph.inputs[0].get_partial_shape()
         return tuple(shape.to_shape()) if shape.is_static else None
 
@@ -226,7 +229,13 @@ class ModelFile:
             bias = values(f"layers.{len(layers)}.bias")
             layers.append(Layer(weight=weight, bias=None if bias is None else bias.reshape(-1)))
         try:
-            return Architecture(layers=tuple(layers), residual=self.metadata.residual)
+            card = self.metadata
+            return Architecture(
+                layers=tuple(layers),
+                residual=card.residual,
+                fold=card.fold,
+                planes=card.planes,
+            )
         except ModelError as error:
             raise ModelError(f"{self.source}: {error}") from error
 

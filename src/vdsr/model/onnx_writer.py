@@ -1,8 +1,8 @@
 """From a chain of convolutions to a model file: ONNX, written node by node.
 
 Operators as in https://onnx.ai/onnx/operators: Conv, Relu, Add, Cast, QuantizeLinear,
-DequantizeLinear. Nothing is traced, so the same layers and metadata give the same bytes
-at every run.
+DequantizeLinear; for folded networks SpaceToDepth, DepthToSpace, Reshape. Nothing is
+traced, so the same layers and metadata give the same bytes at every run.
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ def model_bytes(
             written: `fp32`; `fp16`, with float32 input, output and residual addition;
             `int8`, for those in `quantized`.
         opset: version of the ONNX operators: from 10 on, for int8 from 13 on.
-        shape: the only input shape, `[N, 1, H, W]`; None leaves N, H and W free.
+        shape: the only input shape, `[N, planes, H, W]`; None leaves N, H and W free.
         quantized: layers in int8, by their index; with precision `int8` alone.
 
     Returns:
-        A serialised ONNX model, `[N, 1, H, W]` float32 to the same, with its checksum.
+        A serialised ONNX model, `[N, planes, H, W]` float32 to the same, with its checksum.
 
     Raises:
         UsageError: if the opset is unknown to the installed onnx or older than these
@@ -127,14 +127,22 @@ def model_bytes(
     """
     quantized = quantized or {}
     check_opset(opset, int8=bool(quantized))
-    if metadata.residual != architecture.residual:
+    for name in ("residual", "fold", "planes"):
+        said, held = getattr(metadata, name), getattr(architecture, name)
+        if said != held:
+            raise UsageError(f"the metadata say {name}={said}, the layers {held}")
+    planes, fold = architecture.planes, architecture.fold
+    if shape is not None and (shape[1] != planes or shape[2] % fold or shape[3] % fold):
         raise UsageError(
-            f"the metadata say residual={metadata.residual}, the layers {architecture.residual}"
+            f"an input shape of this network is N x {planes} x H x W, H and W multiples of"
+            f" {fold}, not {'x'.join(map(str, shape))}"
         )
     if (metadata.precision == "int8") != bool(quantized):
         kind = "int8" if quantized else "float"
         raise UsageError(f"{kind} layers cannot be labelled {metadata.precision}")
-    graph = Graph(architecture, metadata.precision, quantized).network(shape or ("N", 1, "H", "W"))
+    graph = Graph(architecture, metadata.precision, quantized).network(
+        shape or ("N", planes, "H", "W")
+    )
     return append_digest(serialized(graph, metadata.to_properties(), opset))
 
 
@@ -199,7 +207,9 @@ class Graph:
         from onnx import TensorProto, helper
 
         if self._architecture.residual:
-            last = "residual.float" if self._half else f"layers.{self._architecture.depth - 1}"
+            last = f"layers.{self._architecture.depth - 1}"
+            if self._half or self._architecture.fold > 1:
+                last = "residual.float"
             self.chain("input", last)
             self.add("Add", ["input", last], "output", "residual")
         else:
@@ -212,6 +222,14 @@ class Graph:
 
     def chain(self, value: str, goal: str) -> None:
         """The layers alone, without the residual addition: float32 `value` to float32 `goal`."""
+        if self._architecture.fold == 1:
+            self._layers(value, goal)
+            return
+        last = "folded.float" if self._half else f"layers.{self._architecture.depth - 1}"
+        self._layers(self._folded(value), last)
+        self._unfolded(last, goal)
+
+    def _layers(self, value: str, goal: str) -> None:
         from onnx import TensorProto
 
         if self._half:
@@ -224,6 +242,32 @@ class Graph:
             value = self._convolution(i, layer, value, goal if ends else f"layers.{i}")
         if self._half:
             self.add("Cast", [value], goal, to=TensorProto.FLOAT)
+
+    def _folded(self, value: str) -> str:
+        """`[N, planes, H, W]` to `[N, planes x fold x fold, H / fold, W / fold]`.
+
+        ONNX's operator puts planes behind squares, and torch squares behind planes. Of one
+        plane both are the same: so the planes are pictures of their own for a moment.
+        """
+        planes, fold = self._architecture.planes, self._architecture.fold
+        value = self._channels(value, "planes", 1) if planes > 1 else value
+        value = self.add("SpaceToDepth", [value], "folded.planes", blocksize=fold)
+        return self._channels(value, "folded", planes * fold**2) if planes > 1 else value
+
+    def _unfolded(self, value: str, goal: str) -> None:
+        """The inverse of `_folded`."""
+        planes, fold = self._architecture.planes, self._architecture.fold
+        if planes == 1:
+            self.add("DepthToSpace", [value], goal, blocksize=fold)
+            return
+        value = self._channels(value, "unfolded.planes", fold**2)
+        value = self.add("DepthToSpace", [value], "unfolded", blocksize=fold)
+        self._channels(value, goal, planes)
+
+    def _channels(self, value: str, goal: str, count: int) -> str:
+        """The same numbers with so many channels to a picture: 0 is as it was, -1 the rest."""
+        shape = self.constant(f"{goal}.shape", np.array([-1, count, 0, 0], np.int64))
+        return self.add("Reshape", [value, shape], goal)
 
     def _convolution(self, i: int, layer: Layer, value: str, goal: str) -> str:
         name = f"layers.{i}"

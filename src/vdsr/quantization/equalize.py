@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def equalize(
     for i, highest in enumerate(maxima):
         scale = factors(highest, power)
         layers[i], layers[i + 1] = rescale(layers[i], layers[i + 1], scale)
-    return Architecture(layers=tuple(layers), residual=architecture.residual)
+    return replace(architecture, layers=tuple(layers))
 
 
 def rescale(before: Layer, after: Layer, scale: FloatArray) -> tuple[Layer, Layer]:

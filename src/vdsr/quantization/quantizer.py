@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +186,7 @@ def quantize_in_ways(
             settings=walk.settings,
             exact=architecture,
             shifts=shifts,
-            architecture=Architecture(layers=tuple(walk.layers), residual=architecture.residual),
+            architecture=replace(architecture, layers=tuple(walk.layers)),
             layers=walk.quantized,
             table=tuple(walk.table),
             pixels=patches.size,
@@ -210,7 +210,7 @@ def _prepared(
         layers[i - 1], layers[i], shift = split(layers[i - 1], layers[i], highest[i - 1])
         if shift.any():
             shifts[i] = shift
-    return Architecture(layers=tuple(layers), residual=architecture.residual), shifts
+    return replace(architecture, layers=tuple(layers)), shifts
 
 
 class _Walk:

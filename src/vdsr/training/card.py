@@ -32,6 +32,8 @@ def metadata(
         version=number,
         scales=recipe.data.scales,
         residual=outcome.architecture.residual,
+        fold=outcome.architecture.fold,
+        planes=outcome.architecture.planes,
         training_data=f"{pack.data}, {len(pack.pictures)} pictures{origin}",
         licence=pack.licence,
         recipe=(

@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vdsr.errors import UsageError
@@ -41,7 +43,7 @@ def deepen(architecture: Architecture, depth: int) -> Architecture:
     for i, layer in enumerate(layers):
         grown.append(layer)
         grown += [identity(layer)] * int((gaps == i).sum())
-    return Architecture(layers=tuple(grown), residual=architecture.residual)
+    return replace(architecture, layers=tuple(grown))
 
 
 def identity(like: Layer) -> Layer:

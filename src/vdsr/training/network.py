@@ -10,6 +10,8 @@ References:
     https://arxiv.org/abs/1502.01852: the initialisation.
     C. Dong, C. C. Loy, K. He, X. Tang, "Image Super-Resolution Using Deep Convolutional
     Networks", TPAMI 2016, https://arxiv.org/abs/1501.00092: 9-1-5 and 9-5-5.
+
+Folded networks: see `vdsr.model.architecture`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vdsr.model.architecture import Architecture, Layer
 
@@ -31,17 +34,30 @@ class Chain(nn.Module):
 
     Args:
         kernels: side of every layer's kernel, odd.
-        channels: outputs of every layer but the last, which has 1.
+        channels: outputs of every layer but the last, which gives what the first one takes.
         bias: whether the layers have biases; they start at 0.
         residual: whether the input is added to the output.
+        fold, planes: see `vdsr.model.architecture.Architecture`.
+
+    Attributes:
+        slope: of what is below 0 behind a layer, in training: 0 is ReLU, which is what a
+            model file has.
     """
 
     def __init__(
-        self, kernels: Sequence[int], channels: Sequence[int], *, bias: bool, residual: bool
+        self,
+        kernels: Sequence[int],
+        channels: Sequence[int],
+        *,
+        bias: bool,
+        residual: bool,
+        fold: int = 1,
+        planes: int = 1,
     ) -> None:
         super().__init__()
-        self.residual = residual
-        ends = [1, *channels, 1]
+        self.residual, self.fold, self.planes, self.slope = residual, fold, planes, 0.0
+        end = planes * fold**2
+        ends = [end, *channels, end]
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, k, padding=k // 2, bias=bias)
             for a, b, k in zip(ends[:-1], ends[1:], kernels, strict=True)
@@ -58,19 +74,24 @@ class Chain(nn.Module):
         return cast("list[nn.Conv2d]", list(self.layers))
 
     def forward(self, y: Tensor) -> Tensor:
-        """Restore luma.
+        """Restore a picture.
 
         Args:
-            y: float `[N, 1, H, W]`, bicubically enlarged luma / 255; any H and W.
+            y: float `[N, planes, H, W]`, bicubically enlarged luma (or Y, Cb, Cr) / 255; H
+                and W are multiples of the fold.
 
         Returns:
             Same shape; not clipped.
         """
         *inner, last = self.layers
-        h = y
+        h = functional.pixel_unshuffle(y, self.fold) if self.fold > 1 else y
         for layer in inner:
-            h = torch.relu(layer(h))
+            h = layer(h)
+            # In place: what a convolution gives is not needed for its own gradient.
+            h = functional.leaky_relu_(h, self.slope) if self.slope else h.relu_()
         out: Tensor = last(h)
+        if self.fold > 1:
+            out = functional.pixel_shuffle(out, self.fold)
         return y + out if self.residual else out
 
     def architecture(self) -> Architecture:
@@ -84,16 +105,18 @@ class Chain(nn.Module):
                 for layer in self.convolutions
             ),
             residual=self.residual,
+            fold=self.fold,
+            planes=self.planes,
         )
 
     def load_architecture(self, architecture: Architecture) -> None:
         """Take over the weights of a model file or checkpoint.
 
         Raises:
-            ValueError: if depth, width, biases or the residual differ.
+            ValueError: if depth, width, fold, planes, biases or the residual differ.
         """
         own = self.architecture()
-        if architecture.residual != own.residual or _shapes(own) != _shapes(architecture):
+        if _shapes(own) != _shapes(architecture):
             raise ValueError("these layers are not those of this network")
         with torch.no_grad():
             for layer, source in zip(self.convolutions, architecture, strict=True):
@@ -106,21 +129,37 @@ class VDSR(Chain):
     """`y + layers(y)`: depth x (convolution 3x3, ReLU), the last one without ReLU.
 
     Args:
-        depth: number of convolutions, at least 2. The receptive field is 2 x depth + 1 px.
+        depth: number of convolutions, at least 2. The receptive field is 2 x depth x fold + 1
+            px.
         width: channels between the layers.
         bias: whether the layers have biases; they start at 0.
         residual: False for `layers(y)`, which the paper compares with.
+        fold, planes: see `vdsr.model.architecture.Architecture`.
 
     Raises:
         ValueError: for a depth below 2 or a width below 1.
     """
 
     def __init__(
-        self, *, depth: int = 20, width: int = 64, bias: bool = True, residual: bool = True
+        self,
+        *,
+        depth: int = 20,
+        width: int = 64,
+        bias: bool = True,
+        residual: bool = True,
+        fold: int = 1,
+        planes: int = 1,
     ) -> None:
         if depth < 2 or width < 1:
             raise ValueError(f"a VDSR has depth >= 2 and width >= 1, not {depth} and {width}")
-        super().__init__([KERNEL] * depth, [width] * (depth - 1), bias=bias, residual=residual)
+        super().__init__(
+            [KERNEL] * depth,
+            [width] * (depth - 1),
+            bias=bias,
+            residual=residual,
+            fold=fold,
+            planes=planes,
+        )
 
 
 class SRCNN(Chain):
@@ -143,5 +182,7 @@ def _array(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return array
 
 
-def _shapes(architecture: Architecture) -> list[tuple[tuple[int, ...], bool]]:
-    return [(layer.weight.shape, layer.bias is not None) for layer in architecture]
+def _shapes(architecture: Architecture) -> tuple[object, ...]:
+    """All that must be equal for weights to fit."""
+    layers = [(layer.weight.shape, layer.bias is not None) for layer in architecture]
+    return architecture.residual, architecture.fold, architecture.planes, layers

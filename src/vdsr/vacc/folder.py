@@ -46,6 +46,12 @@ _FOLDERS = ("build", "calibration", "inputs", "pictures")
 
 
 def _plan(network: Network, name: str, options: Options) -> Plan:
+    net = network.architecture
+    if (net.fold, net.planes) != (1, 1):
+        raise UsageError(
+            f"{network.model.source}: the format vacc is for luma networks that are not folded;"
+            f" this one has {net.planes} planes and a fold of {net.fold}"
+        )
     if options.pictures is None:
         raise UsageError(
             "the format vacc needs --pictures FOLDER: the enlarged pictures that the card restores"

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+import numpy as np
+
 from vdsr.errors import BackendError, MissingExtra
 from vdsr.inference import memory
+from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import PRECISIONS, ModelFile
 
@@ -33,7 +36,7 @@ class Backend(Protocol):
         """Run the network.
 
         Args:
-            y: float32 `[N, 1, H, W]`, luma in 0..1 in the model's range.
+            y: float32 `[N, planes, H, W]`, luma (or Y, Cb, Cr) in 0..1 in the model's range.
 
         Returns:
             float32 of the same shape.
@@ -114,7 +117,24 @@ def open_backend(
     backend: Backend = _module(choice.backend).open_backend(
         model, precision=choice.precision, threads=threads, parallel=parallel
     )
-    return backend if model.fixed_shape is None else _OfOneShape(backend, model)
+    if model.fixed_shape is not None:
+        return _OfOneShape(backend, model)
+    return backend if model.metadata.fold == 1 else _Filled(backend, model.metadata.fold)
+
+
+class _Filled:
+    """A folded network for all sizes: mirrored px fill the squares that an image ends in."""
+
+    def __init__(self, backend: Backend, fold: int) -> None:
+        self._backend, self._fold = backend, fold
+        self.close = backend.close
+
+    def run(self, y: FloatArray) -> FloatArray:
+        """See `Backend.run`."""
+        height, width = y.shape[-2:]
+        whole = filled(y, self._fold)
+        result = self._backend.run(whole)
+        return result if whole is y else np.ascontiguousarray(result[..., :height, :width])
 
 
 class _OfOneShape:

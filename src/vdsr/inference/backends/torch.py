@@ -35,7 +35,7 @@ class TorchBackend:
         self._lock = threading.Lock()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = _DTYPES[precision]
-        self._residual = model.architecture.residual
+        self._residual, self._fold = model.architecture.residual, model.architecture.fold
         self._layers: list[tuple[torch.Tensor, torch.Tensor | None]] | None = [
             (
                 self._tensor(layer.weight).to(memory_format=torch.channels_last),
@@ -68,11 +68,12 @@ class TorchBackend:
     def _forward(
         self, layers: list[tuple[torch.Tensor, torch.Tensor | None]], x: torch.Tensor
     ) -> FloatArray:
-        h = x.to(memory_format=torch.channels_last)
+        h = functional.pixel_unshuffle(x, self._fold).to(memory_format=torch.channels_last)
         for weight, bias in itertools.islice(layers, len(layers) - 1):
             h = functional.conv2d(h, weight, bias, padding=weight.shape[-1] // 2).relu_()
         weight, bias = layers[-1]
         h = functional.conv2d(h, weight, bias, padding=weight.shape[-1] // 2)
+        h = functional.pixel_shuffle(h, self._fold)
         h = (h.float() + x.float()) if self._residual else h.float()
         return h.contiguous().cpu().numpy()
 
