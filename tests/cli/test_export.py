@@ -92,7 +92,10 @@ def test_outside_of_the_tolerance(vdsr, model: Path, tmp_path: Path, monkeypatch
     ("more", "message"),
     [
         (["--format", "caffe"], "unknown format 'caffe': onnx, openvino"),
-        (["--format", "onnx", "--static", "256x256"], "'256x256' is not an input shape: write 1x1x"),
+        (
+            ["--format", "onnx", "--static", "256x256"],
+            "'256x256' is not an input shape: write 1x1x",
+        ),
         (["--format", "onnx", "--static", "1x3x8x8"], "an input shape is N x 1 x H x W"),
         (["--format", "onnx", "--opset", "9"], "opset 9: these layers can be written in 10 to"),
         (["--format", "onnx-image"], "enlarges by --scale 2, 3 or 4; none was given"),
