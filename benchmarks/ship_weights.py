@@ -17,7 +17,8 @@ from vdsr.evaluation.candidates import Contestant
 from vdsr.evaluation.evaluate import Settings, evaluate
 from vdsr.export.source import quantized_layers
 from vdsr.model.file import ModelFile, load_model
-from vdsr.model.onnx_writer import model_bytes, write_whole
+from vdsr.model.onnx_writer import model_bytes
+from vdsr.outputs import write_whole
 
 PROTOCOL = "paper"
 

@@ -9,6 +9,7 @@
     │   ├── InputError          it cannot be read, or is no picture that can be enlarged
     │   │   └── CheckpointError a checkpoint that cannot be imported, or must not be
     │   └── OutputError         it cannot be written
+    │       └── OutputExists    it is there already, and may not be replaced
     └── OutOfMemory             (also a MemoryError) the work does not fit: exit code 1
 
 Messages are one line: what was wrong, where, and what to do. `exit_code` is what
@@ -62,6 +63,10 @@ class CheckpointError(InputError):
 
 class OutputError(FileError):
     """A result cannot be written."""
+
+
+class OutputExists(OutputError):
+    """A result is there already, and may not be replaced."""
 
 
 class OutOfMemory(VdsrError, MemoryError):

@@ -536,7 +536,9 @@ def test_a_full_disk_for_the_real_command(tmp_path: Path, zero_model: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_interruptions(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "in.png").write_bytes(encoded(".png", noise(700, 700)))
     process = start(tmp_path, "in.png", "out.jpg", "--tile", "64")

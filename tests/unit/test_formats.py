@@ -221,15 +221,15 @@ def test_nothing_is_written_outside_of_the_tolerance(tmp_path: Path, monkeypatch
 def test_what_is_there_is_kept_or_replaced(tmp_path: Path):
     path = tmp_path / "a.xml"
     (tmp_path / "a.bin").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"a\.bin: it exists already: --overwrite replaces it"):
+    with pytest.raises(OutputError, match=r"a\.bin: it exists already: overwrite=True replaces it"):
         export(small_network(), "openvino", path, UNCHECKED)
     assert digests(tmp_path).keys() == {"a.bin"}
     export(small_network(), "openvino", path, Options(overwrite=True))
     assert digests(tmp_path).keys() == {"a.bin", "a.xml"}
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="does not exist: make it first"):
         export(small_network(), "openvino", tmp_path / "none" / "a.xml", UNCHECKED)
     (tmp_path / "folder.xml").mkdir()
-    with pytest.raises(OutputError, match="a folder is there"):
+    with pytest.raises(OutputError, match="it is a folder"):
         export(small_network(), "openvino", tmp_path / "folder.xml", Options(overwrite=True))
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vdsr.cli.console import check_outputs, report, say, write_text
+from vdsr.cli.console import check_outputs, report, say
 from vdsr.cli.options import Json, Overwrite, Quiet, Threads
 from vdsr.cli.parsing import parse_box, parse_numbers
 from vdsr.errors import UsageError
+from vdsr.outputs import write_whole
 
 NO_PROGRAM = "none"
 
@@ -127,7 +128,7 @@ def benchmark(
     }
     report(as_text(result), result, quiet=quiet, json=json)
     if plot is not None:
-        write_text(plot, _drawing(result, plot))
+        write_whole(plot, _drawing(result, plot))
 
 
 def _drawing(figures: dict[str, Any], goal: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json as json_module
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any, ParamSpec
 
 import typer
 
-from vdsr.errors import OutputError, VdsrError
+from vdsr.errors import OutputExists, VdsrError
+from vdsr.outputs import refuse_existing, write_whole
 
 INTERRUPTED = 130
-TERMINATED = 143
+# By a signal: hung up, terminated.
+ENDED = (129, 143)
 STDOUT = "-"
 _SHOWN_LEFT_OUT = 5
 
@@ -34,11 +35,11 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _terminate)
+        _end_cleanly_on_signals()
         try:
             function(*args, **kwargs)
         except VdsrError as error:
-            say(f"vdsr: error: {' '.join(str(error).split())}")
+            say(f"vdsr: error: {_worded(error)}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             say("vdsr: interrupted: nothing half-done is left")
@@ -47,8 +48,25 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     return wrapper
 
 
+def _worded(error: VdsrError) -> str:
+    """An error in one line, its way out as an option instead of an argument."""
+    text = str(error)
+    if isinstance(error, OutputExists):
+        text = text.replace("overwrite=True", "--overwrite")
+    return " ".join(text.split())
+
+
+def _end_cleanly_on_signals() -> None:
+    """Let what is unfinished be cleared away when the process is asked to end."""
+    signal.signal(signal.SIGTERM, _terminate)
+    # Missing on Windows; ignored under nohup, which is to stay so.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signal.signal(hangup, _terminate)
+
+
 def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(TERMINATED)
+    raise SystemExit(128 + number)
 
 
 def json_argument(arguments: list[str]) -> list[str]:
@@ -80,16 +98,11 @@ def check_outputs(
         folders: whether `goals` are folders, whose parents are made where they are missing.
 
     Raises:
-        OutputError: if one exists and may not be replaced, or its folder is missing.
+        OutputError: see `vdsr.outputs.refuse_existing`.
     """
-    named = [(goal, folders) for goal in goals if goal is not None]
-    if json not in (None, STDOUT):
-        named.append((Path(str(json)), False))
-    for goal, folder in named:
-        if goal.exists() and not overwrite:
-            raise OutputError(f"{goal}: it exists already: --overwrite replaces it")
-        if not folder and not goal.parent.is_dir():
-            raise OutputError(f"{goal}: there is no folder {goal.parent}")
+    refuse_existing(*filter(None, goals), overwrite=overwrite, folder=folders)
+    if json is not None and json != STDOUT:
+        refuse_existing(Path(json), overwrite=overwrite)
 
 
 def report(text: str, content: Json, *, quiet: bool, json: str | None) -> None:
@@ -111,7 +124,7 @@ def report(text: str, content: Json, *, quiet: bool, json: str | None) -> None:
         if json == STDOUT:
             typer.echo(written)
         else:
-            write_text(Path(json), written + "\n")
+            write_whole(Path(json), written + "\n")
 
 
 def say_left_out(lines: Sequence[str], *, quiet: bool) -> None:
@@ -122,23 +135,6 @@ def say_left_out(lines: Sequence[str], *, quiet: bool) -> None:
         say(f"left out: {line}")
     if len(lines) > _SHOWN_LEFT_OUT:
         say(f"left out: {len(lines) - _SHOWN_LEFT_OUT} more pictures")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole, or leave what is there.
-
-    Raises:
-        OutputError: if it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: it cannot be written: {error.strerror}") from error
 
 
 def duration(seconds: float) -> str:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vdsr.cli import evaluate_outputs
-from vdsr.cli.console import check_outputs, report, say, write_text
+from vdsr.cli.console import check_outputs, report, say
 from vdsr.cli.options import Json, Overwrite, Quiet, Threads
 from vdsr.cli.parsing import parse_names, parse_numbers
 from vdsr.cli.progress import Counter
 from vdsr.errors import UsageError
+from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
     from vdsr.evaluation.candidates import Contestant
@@ -164,9 +165,9 @@ def evaluate(
     # First of all what costs nothing: it is there even if a disk is full.
     report(table(rows), [row.as_dict() for row in rows], quiet=quiet, json=json)
     if csv is not None:
-        write_text(csv, as_csv(rows))
+        write_whole(csv, as_csv(rows))
     if page is not None:
-        write_text(page, _page(rows, warnings))
+        write_whole(page, _page(rows, warnings))
 
 
 def _metrics(typed: str, fid_network: Path | None) -> list[str]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vdsr.cli.console import check_outputs, report, say, write_text
+from vdsr.cli.console import check_outputs, report, say
 from vdsr.errors import OutputError, UsageError
+from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
     from vdsr.evaluation.evaluate import Row
@@ -55,15 +56,14 @@ def evaluate_outputs(
         goals = _goals(pictures, folder, shown, overwrite=overwrite)
         measured.append(measure(folder, shown, dataset=dataset.name, scale=found))
         for picture, goal in goals:
-            goal.unlink(missing_ok=True)
-            write_picture(goal, colored(picture, measured[-1].planes[picture.name]))
+            write_picture(goal, colored(picture, measured[-1].planes[picture.name]), overwrite=True)
     rows = [bicubic(shown, dataset=dataset.name, scale=found), *(one.row for one in measured)]
     text = f"{table(rows)}\n\n{_per_picture(rows)}"
     report(text, [row.as_dict() for row in rows], quiet=quiet, json=json)
     if not quiet and any("published" in row.further for row in rows):
         say(_NOTE)
     if csv is not None:
-        write_text(csv, as_csv(rows))
+        write_whole(csv, as_csv(rows))
 
 
 def _scale(text: str) -> int:

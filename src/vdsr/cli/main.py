@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vdsr.cli.benchmark import benchmark
-from vdsr.cli.console import INTERRUPTED, TERMINATED, command, json_argument
+from vdsr.cli.console import ENDED, INTERRUPTED, command, json_argument
 from vdsr.cli.doctor import doctor
 from vdsr.cli.evaluate import evaluate
 from vdsr.cli.export import export
@@ -72,7 +72,7 @@ def main() -> None:
     try:
         app(args=json_argument(sys.argv[1:]))
     except SystemExit as end:
-        if end.code in (INTERRUPTED, TERMINATED):
+        if end.code in (INTERRUPTED, *ENDED):
             # An orderly end would wait for the tile in work; files are cleared away already.
             sys.stdout.flush()
             sys.stderr.flush()

@@ -93,7 +93,8 @@ def quantize(
 ) -> None:
     """Make an int8 model of a float one, and say what it costs."""
     from vdsr.model.file import load_model
-    from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset, write_whole
+    from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset
+    from vdsr.outputs import write_whole
     from vdsr.quantization import report as reports
     from vdsr.quantization.pictures import VALIDATION_PICTURES, prepare, smallest_side, useful
     from vdsr.quantization.quantizer import Settings

@@ -18,7 +18,8 @@ from vdsr.cli.console import (
     say_left_out,
 )
 from vdsr.cli.options import Json, License, Overwrite, Quiet
-from vdsr.errors import InputError, MissingExtra, OutputError, UsageError
+from vdsr.errors import InputError, MissingExtra, UsageError
+from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
     from vdsr.data.packfile import Pack
@@ -74,7 +75,7 @@ def train(
         raise UsageError(f"{output}: a model file ends in .onnx")
     if devices < 1 or threads < 0:
         raise UsageError("--devices is 1 or more, --threads 0 or more")
-    check_outputs(output, json=json, overwrite=overwrite)
+    check_outputs(output, output.with_suffix(".md"), json=json, overwrite=overwrite)
     # torch is not needed for packs, and takes a while to load.
     try:
         from vdsr.training import lightning
@@ -128,10 +129,7 @@ def _write(
 
     digest = write_model(outcome.architecture, metadata, output)
     page = output.with_suffix(".md")
-    try:
-        page.write_text(card.page(metadata, recipe, outcome, digest=digest), "utf-8")
-    except OSError as error:
-        raise OutputError(f"{page}: it cannot be written: {error.strerror}") from error
+    write_whole(page, card.page(metadata, recipe, outcome, digest=digest))
     return {
         "output": str(output),
         "card": str(page),

@@ -6,17 +6,18 @@ from a folder of that name that was once given.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vdsr.data.download import OnBytes, download
 from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.imaging.files import SUFFIXES
+from vdsr.outputs import put, work_folder, write_whole
 
 HOME_VARIABLE = "VDSR_DATA"
 _MEMORY = "folders.json"
@@ -190,20 +191,17 @@ def _unpack(archive: Path, dataset: Registered, folder: Path) -> None:
         OutputError: if they cannot be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacked-") as name:
-            pictures = Path(name) / "pictures"
+        with work_folder(folder.parent) as work:
+            pictures = work / "pictures"
             pictures.mkdir()
             count = _take(archive, dataset.folder, pictures)
             if count != dataset.pictures:
                 raise InputError(
                     f"{archive}: {count} pictures in {dataset.folder}, not {dataset.pictures}"
                 )
-            pictures.replace(folder)
+            put(pictures, folder)
     except tarfile.TarError as error:
         raise InputError(f"{archive}: it is no readable tar archive: {error}") from error
-    except OSError as error:
-        raise OutputError(f"{folder}: it cannot be written: {error.strerror or error}") from error
 
 
 def _take(archive: Path, inside: str, folder: Path) -> int:
@@ -243,10 +241,6 @@ def _remember(name: str, folder: Path) -> None:
     if places.get(name) == resolved:
         return
     places[name] = resolved
-    try:
+    with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(places, indent=2) + "\n", "utf-8")
-        part.replace(path)
-    except OSError:
-        return
+        write_whole(path, json.dumps(places, indent=2) + "\n")

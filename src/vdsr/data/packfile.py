@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError, MissingExtra, OutputError
+from vdsr.errors import InputError, MissingExtra
+from vdsr.outputs import write_atomic
 
 FORMAT = 1
 INDEX = "pack.json"
@@ -116,20 +116,15 @@ def write_pack(pack: Pack, path: Path) -> None:
             for member, name, picture in zip(members, pack.names, pack.pictures, strict=True)
         ],
     }
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        try:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_entry(INDEX), json.dumps(index, indent=1, ensure_ascii=False))
-                for member, picture in zip(members, pack.pictures, strict=True):
-                    buffer = io.BytesIO()
-                    pillow.fromarray(picture).save(buffer, "PNG", optimize=True)
-                    archive.writestr(_entry(member), buffer.getvalue())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: the pack cannot be written: {error.strerror}") from error
+    with (
+        write_atomic(path) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        archive.writestr(_entry(INDEX), json.dumps(index, indent=1, ensure_ascii=False))
+        for member, picture in zip(members, pack.pictures, strict=True):
+            buffer = io.BytesIO()
+            pillow.fromarray(picture).save(buffer, "PNG", optimize=True)
+            archive.writestr(_entry(member), buffer.getvalue())
 
 
 def read_pack(path: Path) -> Pack:

@@ -99,7 +99,7 @@ class Contestant:
                 self.__dict__.pop(opened).close()
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+def write_picture(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = False) -> None:
     """Write uint8 `[H, W]` or `[H, W, 3]` as PNG.
 
     Raises:
@@ -108,7 +108,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     samples = picture[..., None] if picture.ndim == 2 else picture
     height, width, bands = samples.shape
     layout = PixelLayout(width=width, height=height, bands=bands, dtype="uint8")
-    with PictureWriter(path, layout, FORMATS["png"]) as writer:
+    with PictureWriter(path, layout, FORMATS["png"], overwrite=overwrite) as writer:
         writer.write(np.ascontiguousarray(samples))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from vdsr.export.format import Format, Options, Plan, Report
 from vdsr.export.pictures import check_pictures
 from vdsr.export.source import network_of
 from vdsr.model.file import ModelFile
+from vdsr.outputs import put, refuse_existing, work_folder
 
 __all__ = ["FORMATS", "Format", "Options", "Report", "export", "format_of"]
 
@@ -72,15 +72,12 @@ def export(model: ModelFile, format: str, output: Path, options: Options | None 
     network = network_of(model, precision)
     plan = kind.plan(network, output.name, options)
     _refuse_to_replace(plan, output, options)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
-            folder = Path(name)
-            plan.write(folder)
-            findings = _check(plan, folder, network.model, output, options)
-            size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            _put(plan, folder, output.parent)
-    except OSError as error:
-        raise OutputError(f"{output}: it cannot be written: {error.strerror or error}") from error
+    with work_folder(output.parent) as folder:
+        plan.write(folder)
+        findings = _check(plan, folder, network.model, output, options)
+        size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        for name in reversed(plan.names):  # the file that was named last
+            put(folder / name, output.parent / name)
     return Report(
         format=format,
         precision=precision,
@@ -117,24 +114,23 @@ def _settle(kind: Format, model: ModelFile, output: Path, options: Options) -> s
 
 def _refuse_to_replace(plan: Plan, output: Path, options: Options) -> None:
     """See that nothing is in the way, before any work is done."""
+    # The folder of an export to a folder is not made, either.
     if not output.parent.is_dir():
-        raise OutputError(f"{output}: there is no folder {output.parent}")
+        raise OutputError(
+            f"{output}: it cannot be written: the folder {output.parent} does not exist:"
+            " make it first"
+        )
+    folder = plan.contents is not None
     for name in plan.names:
         path = output.parent / name
-        if path.exists() and not options.overwrite:
-            raise OutputError(f"{path}: it exists already: --overwrite replaces it")
-        if plan.contents is None:
-            if path.is_dir():
-                raise OutputError(f"{path}: a folder is there")
-        elif path.is_dir():
+        refuse_existing(path, overwrite=options.overwrite, folder=folder)
+        if plan.contents is not None and path.is_dir():
             strange = sorted({p.name for p in path.iterdir()} - set(plan.contents))
             if strange:
                 raise OutputError(
                     f"{path}: it also holds {strange[0]}, which is no part of an export:"
                     " name another folder"
                 )
-        elif path.exists():
-            raise OutputError(f"{path}: a file is there, and a folder is to be made")
 
 
 def _check(
@@ -150,19 +146,3 @@ def _check(
             raise OutputError(f"{output}: not written: {finding.describe()}")
         findings.append(finding)
     return tuple(findings)
-
-
-def _put(plan: Plan, folder: Path, goal: Path) -> None:
-    """Move what was made to its place, the file that was named last."""
-    for name in reversed(plan.names):
-        made, path = folder / name, goal / name
-        if not path.is_dir():
-            made.replace(path)
-            continue
-        # A folder that is not empty cannot be renamed onto: the old one steps aside.
-        old = path.rename(folder / f"{name}.old")
-        try:
-            made.rename(path)
-        except OSError:
-            old.rename(path)
-            raise

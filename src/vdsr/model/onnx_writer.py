@@ -7,7 +7,6 @@ traced, so the same layers and metadata give the same bytes at every run.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import MissingExtra, OutputError, UsageError
+from vdsr.errors import MissingExtra, UsageError
 from vdsr.model.architecture import Architecture, FloatArray, Layer
 from vdsr.model.file import ModelMetadata, append_digest, verify_digest
+from vdsr.outputs import write_whole
 from vdsr.version import __version__
 
 if TYPE_CHECKING:
@@ -79,23 +79,6 @@ def write_model(
     data = model_bytes(architecture, metadata, opset=opset, shape=shape, quantized=quantized)
     write_whole(path, data)
     return verify_digest(data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, or leave what is there as it was.
-
-    Raises:
-        OutputError: if it cannot be written.
-    """
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: the file cannot be written: {error.strerror}") from error
 
 
 def model_bytes(

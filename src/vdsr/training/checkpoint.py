@@ -6,7 +6,6 @@ read with `weights_only=True`.
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vdsr.errors import CheckpointError, OutputError
+from vdsr.outputs import write_atomic
 
 FORMAT = 1
 NAME = "checkpoint.pt"
@@ -60,19 +60,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    # One name, so that what a kill leaves behind is overwritten the next time.
-    part = path.with_name(f".{path.name}.part")
     content = {entry.name: getattr(checkpoint, entry.name) for entry in fields(checkpoint)}
     try:
-        with part.open("wb") as file:
+        with write_atomic(path) as file:
             torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     # torch.save gives a RuntimeError for some failing writes.
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OutputError, RuntimeError) as error:
+        reason = str(error).removeprefix(f"{path}: it cannot be written: ")
         raise OutputError(
             f"{path}: the checkpoint cannot be written, the one before it is kept: {reason}"
         ) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import OutputError
 from vdsr.inference import backends
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import load_model
+from vdsr.outputs import put, work_folder
 from vdsr.vacc import standin
 from vdsr.vacc.layout import Manifest
 from vdsr.vacc.outputs import CARD, STAND_IN, Origin, write_outputs
@@ -89,14 +87,8 @@ def _card(folder: Path, manifest: Manifest, precision: str) -> Named:
 
 def _write(place: Path, origin: Origin, planes: dict[str, FloatArray]) -> None:
     """Make the folder whole, or leave what is there."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as name:
-            made = Path(name) / "outputs"
-            made.mkdir()
-            write_outputs(made, origin, planes)
-            if place.exists():
-                shutil.move(place, Path(name) / "old")
-            made.replace(place)
-    except OSError as error:
-        raise OutputError(f"{place}: it cannot be written: {error.strerror or error}") from error
+    with work_folder(place.parent) as work:
+        made = work / "outputs"
+        made.mkdir()
+        write_outputs(made, origin, planes)
+        put(made, place)

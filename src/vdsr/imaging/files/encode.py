@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
 import threading
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +18,7 @@ from vdsr.imaging.files.formats import Format, PixelLayout
 from vdsr.imaging.files.metadata_transfer import Carrier
 from vdsr.imaging.files.png_stream import PngStream
 from vdsr.imaging.files.savers import Saver
+from vdsr.outputs import Part, refuse_existing
 
 
 class PictureWriter:
@@ -68,9 +66,8 @@ class PictureWriter:
         self._pending = memoryview(b"")
         self._ended = False
         self._failure: Exception | None = None
-        # Not of the goal's own name, which may be as long as names can be.
-        self._part = path.with_name(f".vdsr-{uuid.uuid4().hex}.part")
-        self._thread = threading.Thread(target=self._encode, name="encoder", daemon=True)
+        self._part: Part | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -79,7 +76,11 @@ class PictureWriter:
 
     def __enter__(self) -> PictureWriter:
         try:
-            _create(self._part, self.path)
+            # At once: a folder that cannot be written is found before the work.
+            self._part = Part(self.path, overwrite=self._overwrite)
+            self._thread = threading.Thread(
+                target=self._encode, args=(self._part,), name="encoder", daemon=True
+            )
             self._thread.start()
             self._put(self._stream.header)
         except BaseException:
@@ -117,28 +118,23 @@ class PictureWriter:
             raise OutputError(f"{self.path}: {self._rows} of {self._layout.height} rows were made")
         self._put(self._stream.end())
         self._put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._raise_failure()
-        try:
-            with self._part.open("rb+") as file:
-                os.fsync(file.fileno())
-            if not self._overwrite and self.path.exists():
-                raise OutputError(f"{self.path}: it exists already: --overwrite replaces it")
-            self._part.replace(self.path)
-        except OSError as error:
-            raise OutputError(f"{self.path}: it cannot be written: {error.strerror}") from error
+        if self._part is not None:
+            self._part.commit()
 
     def _abandon(self) -> None:
         """Stop the encoder, whatever it is doing, and leave no part of a file."""
         self._ended = True
-        while self._thread.is_alive():
+        while self._thread is not None and self._thread.is_alive():
             try:
                 self._queue.put_nowait(None)
             except queue.Full:
                 self._drain()
             self._thread.join(0.01)
-        with contextlib.suppress(OSError):
-            self._part.unlink()
+        if self._part is not None:
+            self._part.discard()
 
     def _drain(self) -> None:
         try:
@@ -157,8 +153,11 @@ class PictureWriter:
 
     def _raise_failure(self) -> None:
         error = self._failure
-        if isinstance(error, OutputError):  # it names the file in the making
-            raise OutputError(str(error).replace(str(self._part), str(self.path))) from error
+        if isinstance(error, OutputError) and self._part is not None:
+            # It names the file in the making.
+            raise OutputError(str(error).replace(str(self._part.path), str(self.path))) from error
+        if isinstance(error, OSError):
+            raise OutputError(f"{self.path}: it cannot be written: {error.strerror}") from error
         if isinstance(error, pyvips.Error):
             raise OutputError(f"{self.path}: it cannot be written: {reason(error)}") from error
         if error is not None:
@@ -176,13 +175,13 @@ class PictureWriter:
         self._pending = self._pending[length:]
         return part
 
-    def _encode(self) -> None:
+    def _encode(self, part: Part) -> None:
         try:
             source = pyvips.SourceCustom()
             source.on_read(self._read)
             image = self._carrier.onto(self._saver.fit(self._stream.decode(source)))
-            self._saver.save(image, self._part, self._carrier.chunks)
-            self._carrier.add_to(self._part)
+            self._saver.save(image, part.file, self._carrier.chunks)
+            self._carrier.add_to(part.path)
         except Exception as error:  # raised again in the thread that writes
             self._failure = error
 
@@ -193,37 +192,13 @@ def check_goal(path: Path, layout: PixelLayout, format: Format, *, overwrite: bo
     Raises:
         OutputError: saying why.
     """
-    try:
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: the folder {path.parent} does not exist: make it first")
-        if path.exists():
-            _check_replaceable(path, overwrite=overwrite)
-    except (OSError, ValueError) as error:
-        text = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"{path}: it cannot be written: {text}") from error
+    refuse_existing(path, overwrite=overwrite)
     side = max(layout.width, layout.height)
     if side > format.max_side:
         raise OutputError(
             f"{path}: {format.name} holds at most {format.max_side} px a side, not {side}:"
             " tiff and png hold it"
         )
-
-
-def _check_replaceable(path: Path, *, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path}: it is a folder: name a file in it")
-    if not path.is_file():
-        raise OutputError(f"{path}: it is a device or the like: name an ordinary file")
-    if not overwrite:
-        raise OutputError(f"{path}: it exists already: --overwrite replaces it")
-
-
-def _create(part: Path, goal: Path) -> None:
-    """Make the part file at once: a folder that cannot be written is found before the work."""
-    try:
-        part.touch(exist_ok=False)
-    except OSError as error:
-        raise OutputError(f"{goal}: it cannot be written: {error.strerror}") from error
 
 
 def quantise(planes: NDArray[np.float32], dtype: str) -> Samples:

@@ -43,8 +43,8 @@ class Format:
 
     @property
     def saver(self) -> str:
-        """The libvips operation that writes it into a file."""
-        return f"{self.codec or self.name}save"
+        """The libvips operation that writes it into a `pyvips.Target`."""
+        return f"{self.codec or self.name}save_target"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,9 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import pyvips
-
-from vdsr.errors import OutputError
 
 Chunk: TypeAlias = tuple[bytes, bytes]
 """Name and data."""
@@ -98,17 +96,17 @@ def unlike_srgb(chunks: Sequence[Chunk]) -> str | None:
     return f"gamma {value / 1e5:g}"
 
 
-def save(image: pyvips.Image, path: Path, chunks: Sequence[Chunk], **options: int) -> None:
+def save(image: pyvips.Image, file: BinaryIO, chunks: Sequence[Chunk], **options: int) -> None:
     """Write a PNG file with further chunks right after its header.
 
     Args:
         image: the picture.
-        path: the file.
+        file: open for writing.
         chunks: what to add; in this order.
         options: of libvips' `pngsave`.
 
     Raises:
-        OutputError: if the file cannot be written.
+        OSError: if the file cannot be written.
         pyvips.Error: if the picture cannot be made.
     """
     extra = b"".join(chunk(*item) for item in chunks)
@@ -134,15 +132,12 @@ def save(image: pyvips.Image, path: Path, chunks: Sequence[Chunk], **options: in
     target = pyvips.TargetCustom()
     target.on_write(write)
     try:
-        with path.open("wb") as file:
-            try:
-                image.pngsave_target(target, **options)
-            except pyvips.Error:
-                if failure is not None:
-                    raise failure from None
-                raise
-    except OSError as error:
-        raise OutputError(f"{path}: it cannot be written: {error.strerror}") from error
+        image.pngsave_target(target, **options)
+        file.flush()
+    except pyvips.Error:
+        if failure is not None:
+            raise failure from None
+        raise
 
 
 def _chunks(path: Path, wanted: Sequence[bytes]) -> Iterator[Chunk]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyvips
 
@@ -93,22 +92,23 @@ class Saver:
         scale = [1.0 / (high - low)] * colours + alpha
         return image.linear(scale, [-low / (high - low)] * colours + [0.0] * len(alpha))
 
-    def save(self, image: pyvips.Image, path: Path, chunks: Sequence[Chunk] = ()) -> None:
+    def save(self, image: pyvips.Image, file: BinaryIO, chunks: Sequence[Chunk] = ()) -> None:
         """Encode what `fit` gave.
 
         Args:
             image: the picture.
-            path: the file.
+            file: open for writing and reading, and empty.
             chunks: what to add, if it is a PNG file.
 
         Raises:
-            OutputError, pyvips.Error: if it cannot be written.
+            OSError, pyvips.Error: if it cannot be written.
         """
         if self._format.name == "png":
-            png_chunks.save(image, path, chunks, **self._options())
+            png_chunks.save(image, file, chunks, **self._options())
             return
-        # Called by name: file names given to write_to_file are searched for "[options]".
-        getattr(image, self._format.saver)(str(path), **self._options())
+        # By number: libvips takes only names that are UTF-8.
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        getattr(image, self._format.saver)(target, **self._options())
 
     def _options(self) -> dict[str, Any]:
         match self._format.name:
