@@ -15,7 +15,6 @@ from pathlib import Path
 from vdsr.data.datasets import open_dataset
 from vdsr.evaluation.candidates import Contestant
 from vdsr.evaluation.evaluate import Settings, evaluate
-from vdsr.export.source import quantized_layers
 from vdsr.model.file import ModelFile, load_model
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.outputs import write_whole
@@ -34,7 +33,7 @@ def main(path: Path, set5: Path, goal: Path, version: str | None) -> None:
         psnr={**model.metadata.psnr, **psnr},
         version=version or model.metadata.version,
     )
-    data = model_bytes(model.architecture, metadata, quantized=quantized_layers(model))
+    data = model_bytes(model.architecture, metadata, quantized=model.quantized)
     write_whole(goal, data)
     print(f"{goal}: {psnr}, sha256 {ModelFile(data, str(goal)).digest}")
 

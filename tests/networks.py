@@ -8,7 +8,8 @@ import numpy as np
 
 from vdsr.model.architecture import Architecture, Layer, shape_of
 from vdsr.model.file import ModelFile, ModelMetadata
-from vdsr.model.onnx_writer import QuantizedLayer, model_bytes
+from vdsr.model.graph import QuantizedLayer
+from vdsr.model.onnx_writer import model_bytes
 
 
 def random_layers(

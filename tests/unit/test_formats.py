@@ -24,7 +24,7 @@ from vdsr.evaluation.candidates import write_picture
 from vdsr.export import FORMATS, Options, check, export, format_of
 from vdsr.export.onnx_image import phases
 from vdsr.export.pictures import MOST, check_pictures, drawn
-from vdsr.export.source import network_of, quantized_layers
+from vdsr.export.source import network_of
 from vdsr.export.tensorrt_engine import build_engine
 from vdsr.imaging.files import FORMATS as FILES
 from vdsr.imaging.files import PictureWriter, PixelLayout
@@ -141,11 +141,9 @@ def test_what_cannot_be_made_of_int8(tmp_path: Path, format, asked, message):
 
 def test_integers_are_read_back_exactly():
     file = int8_network()
-    again = model_bytes(
-        file.architecture, file.metadata, quantized=quantized_layers(file), opset=13
-    )
+    again = model_bytes(file.architecture, file.metadata, quantized=file.quantized, opset=13)
     assert again == file.data
-    assert quantized_layers(small_network()) == {}
+    assert small_network().quantized == {}
 
 
 @pytest.mark.parametrize("opset", [10, 13, 17])

@@ -79,7 +79,7 @@ def test_other_onnx_files_are_named_as_such(tmp_path: Path):
         load_model(path)
     with pytest.raises(ModelError, match="its metadata cannot be read"):
         ModelFile(append_digest(model.SerializeToString()), "nameless")
-    with pytest.raises(ModelError, match="no readable ONNX"):
+    with pytest.raises(ModelError, match="not a readable ONNX"):
         ModelFile(append_digest(b"text"), "text")
 
 

@@ -29,11 +29,10 @@ from vdsr.imaging.resample import Axis
 from vdsr.inference.upscaler import Upscaler
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import PREFIX, ModelFile
-from vdsr.model.onnx_writer import DEFAULT_OPSET, Graph, check_opset, serialized
+from vdsr.model.graph import ELEMENT_TYPES, Graph, GraphBuilder, Port
+from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset, serialized
 
 if TYPE_CHECKING:
-    import onnx
-
     from vdsr.export.pictures import RGB
 
 SCALES = (2, 3, 4)
@@ -166,33 +165,27 @@ class _Picture:
     def __init__(self, network: Network, scale: int) -> None:
         self._network, self._scale = network, scale
         self._color = RANGES[network.metadata.luma]
-        self._graph = Graph(network.architecture, network.precision, network.quantized)
+        self._graph = GraphBuilder(network.architecture, network.precision, network.quantized)
         self._indices: set[str] = set()
 
-    def graph(self) -> onnx.GraphProto:
+    def graph(self) -> Graph:
         """Everything, from `picture` to `enlarged`."""
-        from onnx import TensorProto, helper
-
         large = self._bicubic(self._decoded())
         joined = self._graph.add("Add", [large, self._residual(large)], "joined")
         self._encoded(joined)
-        ends = [
-            helper.make_tensor_value_info(name, TensorProto.UINT8, [1, height, width, 3])
-            for name, height, width in (
-                ("picture", "H", "W"),
-                ("enlarged", f"{self._scale}H", f"{self._scale}W"),
-            )
-        ]
-        return helper.make_graph(self._graph.nodes, "vdsr", ends[:1], ends[1:], self._graph.weights)
+        return self._graph.graph(
+            Port(name="picture", dtype="uint8", shape=(1, "H", "W", 3)),
+            Port(
+                name="enlarged", dtype="uint8", shape=(1, f"{self._scale}H", f"{self._scale}W", 3)
+            ),
+        )
 
     def _decoded(self) -> str:
         """The picture as float32 `[3, 1, H, W]`, 0..1: colours take the place of a batch."""
-        from onnx import TensorProto
-
         add = self._graph.add
-        value = add("Cast", ["picture"], "picture.float", to=TensorProto.FLOAT)
+        value = add("Cast", ["picture"], "picture.float", to=ELEMENT_TYPES["float32"])
         value = add("Div", [value, self._number("white", 255.0)], "picture.unit")
-        return add("Transpose", [value], "colours", perm=[3, 0, 1, 2])
+        return add("Transpose", [value], "colours", perm=(3, 0, 1, 2))
 
     def _bicubic(self, value: str) -> str:
         """Enlarged float32 `[1, 3, scale x H, scale x W]`, neither rounded nor clipped."""
@@ -201,9 +194,9 @@ class _Picture:
             value = self._mirrored(value, axis, name)
         kernels = self._graph.constant("bicubic.phases", phases(self._scale))
         side = 2 * _REACH + 1
-        value = add("Conv", [value, kernels], "phases", kernel_shape=[side, side])
+        value = add("Conv", [value, kernels], "phases", kernel_shape=(side, side))
         value = add("DepthToSpace", [value], "large.colours", blocksize=self._scale)
-        return add("Transpose", [value], "large", perm=[1, 0, 2, 3])
+        return add("Transpose", [value], "large", perm=(1, 0, 2, 3))
 
     def _mirrored(self, value: str, axis: int, name: str) -> str:
         """Two more px at both ends of an axis, x1 x0 | x0 x1 ...: first one, then the other.
@@ -238,7 +231,7 @@ class _Picture:
                 self._graph.constant("luma.offset", offset),
             ],
             "luma",
-            kernel_shape=[1, 1],
+            kernel_shape=(1, 1),
         )
         self._graph.chain(luma, "restored")
         value = "restored"
@@ -249,14 +242,12 @@ class _Picture:
 
     def _encoded(self, value: str) -> None:
         """float32 `[1, 3, H, W]` in 0..1 to uint8 `[1, H, W, 3]`, clipped, halves rounded up."""
-        from onnx import TensorProto
-
         add, number = self._graph.add, self._number
-        value = add("Transpose", [value], "joined.last", perm=[0, 2, 3, 1])
+        value = add("Transpose", [value], "joined.last", perm=(0, 2, 3, 1))
         value = add("Min", [add("Relu", [value], "lower"), number("one", 1.0)], "clipped")
         value = add("Mul", [value, "white"], "levels")
         value = add("Floor", [add("Add", [value, number("half", 0.5)], "raised")], "rounded")
-        add("Cast", [value], "enlarged", to=TensorProto.UINT8)
+        add("Cast", [value], "enlarged", to=ELEMENT_TYPES["uint8"])
 
     def _number(self, name: str, value: float) -> str:
         return self._graph.constant(name, np.array(value, np.float32))

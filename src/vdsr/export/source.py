@@ -10,7 +10,8 @@ import numpy as np
 from vdsr.errors import UsageError
 from vdsr.model.architecture import Architecture
 from vdsr.model.file import ModelFile, ModelMetadata
-from vdsr.model.onnx_writer import DEFAULT_OPSET, QuantizedLayer, model_bytes
+from vdsr.model.graph import QuantizedLayer
+from vdsr.model.onnx_writer import DEFAULT_OPSET, model_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +80,15 @@ def network_of(model: ModelFile, precision: str) -> Network:
         # What was measured holds for the numbers that it was measured with.
         psnr=model.metadata.psnr if precision == model.metadata.precision else {},
     )
-    quantized = quantized_layers(model)
     free = model
     if model.fixed_shape is not None:
-        data = model_bytes(model.architecture, model.metadata, quantized=quantized)
+        data = model_bytes(model.architecture, model.metadata, quantized=model.quantized)
         free = ModelFile(data, model.source)
     return Network(
-        model=free, architecture=model.architecture, metadata=metadata, quantized=quantized
+        model=free,
+        architecture=model.architecture,
+        metadata=metadata,
+        quantized=model.quantized,
     )
 
 
@@ -98,23 +101,3 @@ def _check_halves(model: ModelFile) -> None:
                 raise UsageError(
                     f"{model.source}: layer {i} holds {largest:g}, and fp16 ends at {most:g}"
                 )
-
-
-def quantized_layers(model: ModelFile) -> dict[int, QuantizedLayer]:
-    """The integers of an int8 model file and their scales, by layer; empty for floats."""
-    constants = {
-        op.get_friendly_name(): op
-        for op in model.graph.get_ordered_ops()
-        if op.get_type_name() == "Constant"
-    }
-    found = {}
-    for i, layer in enumerate(model.architecture):
-        name = f"layers.{i}"
-        scale = constants.get(f"{name}.weight_scale")
-        if scale is not None:
-            found[i] = QuantizedLayer(
-                input_scale=float(np.array(constants[f"{name}.input_scale"].data).reshape(())),
-                weight=np.array(constants[f"{name}.weight"].data, np.int8),
-                weight_scale=np.array(scale.data, np.float32).reshape(layer.out_channels),
-            )
-    return found

@@ -27,6 +27,9 @@ FloatArray = NDArray[np.float32]
 FOLDS = (1, 2, 3, 4)
 # Luma; or Y, Cb, Cr.
 PLANES = (1, 3)
+# Far above any network of this kind, far below what overruns a runtime's stack.
+MAX_DEPTH = 1000
+MAX_KERNEL = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,10 @@ class Layer:
         shape = self.weight.shape
         if len(shape) != 4 or shape[2] != shape[3] or shape[2] % 2 == 0:
             raise ModelError(f"a layer's weight is [out, in, k, k] with k odd, not {list(shape)}")
+        if self.weight.size == 0 or shape[2] > MAX_KERNEL:
+            raise ModelError(
+                f"a layer has channels, and a kernel of at most {MAX_KERNEL} px, not {list(shape)}"
+            )
         if self.bias is not None and self.bias.shape != shape[:1]:
             raise ModelError(f"a bias of {list(self.bias.shape)} for a weight of {list(shape)}")
 
@@ -89,6 +96,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ModelError("a network needs at least one layer")
+        if self.depth > MAX_DEPTH:
+            raise ModelError(f"it has {self.depth} layers, more than {MAX_DEPTH} layers")
         check_shape(self.fold, self.planes)
         channels = self.folded_planes
         for i, layer in enumerate(self.layers):

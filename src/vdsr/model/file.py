@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib import resources
@@ -24,8 +27,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import ModelError
+from vdsr.errors import InputError, ModelError
+from vdsr.inputs import read_file
 from vdsr.model.architecture import Architecture, Layer, check_shape
+from vdsr.model.graph import (
+    Graph,
+    QuantizedLayer,
+    first_difference,
+    network_graph,
+)
+from vdsr.model.onnx_reader import OLDEST_INT8_OPSET, OnnxFile, read_onnx
 
 if TYPE_CHECKING:
     import openvino
@@ -35,7 +46,15 @@ PREFIX = "vdsr."
 DEFAULT_MODEL = "vdsr"
 PRECISIONS = ("fp32", "fp16", "int8")
 LUMA_RANGES = ("studio", "full")
+# Far above any network of this kind: that of the paper has 2.7 MB.
+MAX_BYTES = 256 << 20
 
+_MAX_TEXT = 20_000
+_MAX_SCALE = 16
+# Controls, halves of characters, line breaks, and what turns the direction of writing.
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NOTHING = np.zeros((0,), np.float32)
 _DIGEST_KEY = b"vdsr.sha256"
 
 
@@ -86,6 +105,12 @@ class ModelMetadata:
         check_shape(self.fold, self.planes)
         if self.luma not in LUMA_RANGES:
             raise ModelError(f"unknown luma range {self.luma!r}: {', '.join(LUMA_RANGES)}")
+        if not all(1 <= scale <= _MAX_SCALE for scale in self.scales):
+            raise ModelError(f"scales lie in 1..{_MAX_SCALE}")
+        if not all(math.isfinite(figure) for figure in self.psnr.values()):
+            raise ModelError("a measured figure is not a finite number")
+        for text in _texts(asdict(self)):
+            check_text(text)
 
     def to_properties(self) -> dict[str, str]:
         """The metadata as ONNX `metadata_props`: texts as they are, the rest as JSON."""
@@ -118,9 +143,49 @@ class ModelMetadata:
                 values["scales"] = tuple(int(scale) for scale in values["scales"])
             if "psnr" in values:
                 values["psnr"] = {key: float(psnr) for key, psnr in dict(values["psnr"]).items()}
+            if "calibration" in values:
+                values["calibration"] = _facts(values["calibration"])
             return cls(**values)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ModelError(f"its metadata cannot be read: {error}") from error
+
+
+def _facts(values: object) -> dict[str, str | int | float]:
+    """A mapping of texts and finite numbers, as `calibration` is."""
+    if not isinstance(values, dict):
+        raise TypeError("calibration is not a mapping")
+    for value in values.values():
+        if not isinstance(value, str | int | float) or not math.isfinite(
+            len(value) if isinstance(value, str) else value
+        ):
+            raise TypeError("calibration holds something else than texts and numbers")
+    return values
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in nested values, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+
+
+def check_text(text: str) -> None:
+    """Refuse a text that a terminal would obey rather than show, or that is a book.
+
+    Raises:
+        ModelError: if it is too long, or holds a control character, a line break or a
+            change of the direction of writing.
+    """
+    if len(text) > _MAX_TEXT:
+        raise ModelError(f"its metadata hold a text of {len(text)} characters")
+    for character in text:
+        if unicodedata.category(character) in _UNPRINTABLE or character in _DIRECTIONS:
+            raise ModelError(
+                f"its metadata hold the control character U+{ord(character):04X}, in {text[:40]!a}"
+            )
 
 
 def append_digest(data: bytes) -> bytes:
@@ -164,14 +229,22 @@ def verify_digest(data: bytes) -> str:
 class ModelFile:
     """A verified model file in memory.
 
+    Its whole graph is compared with the one that this program writes for the same layers,
+    before any runtime sees it.
+
     Attributes:
         source: the name or path that it was loaded from.
         data: the bytes of the ONNX file.
         digest: SHA-256 of the model, 64 hexadecimal digits.
         metadata: what it says of itself.
+        architecture: the layers with their weights, float32; those in int8 or fp16 as
+            they count.
+        quantized: its layers in int8, by index; empty for floats.
+        fixed_shape: the only input shape that the file takes, `(N, planes, H, W)`; None if they
+            are free.
 
     Raises:
-        ModelError: if the bytes are no intact model file.
+        ModelError: if the bytes are not an intact model file.
     """
 
     def __init__(self, data: bytes, source: str) -> None:
@@ -179,7 +252,17 @@ class ModelFile:
         self.data = data
         try:
             self.digest = verify_digest(data)
-            self.metadata = ModelMetadata.from_properties(_properties(self.graph))
+            file = read_onnx(data)
+            self.metadata = ModelMetadata.from_properties(file.properties)
+            self.quantized = quantized_layers(file.graph)
+            self.architecture = Architecture(
+                layers=_layers(file.graph),
+                residual=self.metadata.residual,
+                fold=self.metadata.fold,
+                planes=self.metadata.planes,
+            )
+            self.fixed_shape = _fixed_shape(file.graph)
+            self._check(file)
         except ModelError as error:
             raise ModelError(f"{source}: {error}") from error
 
@@ -194,56 +277,75 @@ class ModelFile:
         try:
             return openvino.Core().read_model(self.data)
         except RuntimeError as error:
-            raise ModelError("it is no readable ONNX file") from error
+            raise ModelError(f"{self.source}: OpenVINO cannot read it") from error
 
-    @cached_property
-    def fixed_shape(self) -> tuple[int, ...] | None:
-        """The only input shape that the file takes, `(N, planes, H, W)`; None if they are free."""
-        shape = self.graph.inputs[0].get_partial_shape()
-        return tuple(shape.to_shape()) if shape.is_static else None
-
-    @cached_property
-    def architecture(self) -> Architecture:
-        """The layers with their weights, float32; those in int8 or fp16 as they count.
+    def _check(self, file: OnnxFile) -> None:
+        """Compare the file with what would be written for its layers and metadata.
 
         Raises:
-            ModelError: if the file's layers are not a plain chain.
+            ModelError: naming the first difference.
         """
-        constants = {
-            op.get_friendly_name(): op
-            for op in self.graph.get_ordered_ops()
-            if op.get_type_name() == "Constant"
-        }
-
-        def values(name: str) -> NDArray[np.float32] | None:
-            if name not in constants:
-                return None
-            array = np.array(constants[name].data, np.float32)
-            unit = constants.get(f"{name}_scale")
-            if unit is not None:
-                array *= np.array(unit.data, np.float32).reshape(-1, *[1] * (array.ndim - 1))
-            return array
-
-        layers: list[Layer] = []
-        while (weight := values(f"layers.{len(layers)}.weight")) is not None:
-            bias = values(f"layers.{len(layers)}.bias")
-            layers.append(Layer(weight=weight, bias=None if bias is None else bias.reshape(-1)))
-        try:
-            card = self.metadata
-            return Architecture(
-                layers=tuple(layers),
-                residual=card.residual,
-                fold=card.fold,
-                planes=card.planes,
-            )
-        except ModelError as error:
-            raise ModelError(f"{self.source}: {error}") from error
+        precision = self.metadata.precision
+        if (precision == "int8") != bool(self.quantized):
+            raise ModelError(f"it says that it holds {precision} weights, but does not")
+        if self.quantized and file.opset < OLDEST_INT8_OPSET:
+            raise ModelError(f"operators {file.opset} are too old for int8")
+        written = network_graph(self.architecture, precision, self.quantized, self.fixed_shape)
+        difference = first_difference(file.graph, written)
+        if difference is not None:
+            raise ModelError(f"its graph is not that of a network of this program: {difference}")
 
 
-def _properties(graph: openvino.Model) -> dict[str, str]:
-    if not graph.has_rt_info("framework"):
-        return {}
-    return {str(k): str(v.value) for k, v in graph.get_rt_info()["framework"].items()}
+def _fixed_shape(graph: Graph) -> tuple[int, ...] | None:
+    """The input shape, where all of it is fixed; what else it may be is checked later."""
+    shape = graph.inputs[0].shape if graph.inputs else ()
+    lengths = tuple(axis for axis in shape if isinstance(axis, int) and axis > 0)
+    return lengths if len(lengths) == 4 else None
+
+
+def _layers(graph: Graph) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    while (weight := _values(graph, f"layers.{len(layers)}.weight")) is not None:
+        layers.append(Layer(weight=weight, bias=_values(graph, f"layers.{len(layers)}.bias")))
+    return tuple(layers)
+
+
+def _values(graph: Graph, name: str) -> NDArray[np.float32] | None:
+    """A constant as it counts: integers times their scale."""
+    if name not in graph.constants:
+        return None
+    array = np.array(graph.constants[name], np.float32)
+    scale = graph.constants.get(f"{name}_scale")
+    if scale is not None:
+        if array.ndim == 0 or scale.shape != array.shape[:1]:
+            raise ModelError(f"the scales of {name} do not fit it")
+        array *= np.array(scale, np.float32).reshape(-1, *[1] * (array.ndim - 1))
+    if not np.isfinite(array).all():
+        raise ModelError(f"{name} holds numbers that are infinite or not a number")
+    return array
+
+
+def quantized_layers(graph: Graph) -> dict[int, QuantizedLayer]:
+    """The integers of an int8 model file and their scales, by layer; empty for floats."""
+    found = {}
+    for name, weight in graph.constants.items():
+        number = re.fullmatch(r"layers\.([0-9]{1,6})\.weight", name)
+        if number is None or weight.dtype != np.int8:
+            continue
+        scales = graph.constants.get(f"{name}_scale", _NOTHING)
+        unit = graph.constants.get(name.removesuffix("weight") + "input_scale", _NOTHING)
+        if scales.shape != weight.shape[:1] or unit.shape != ():
+            raise ModelError(f"the scales of {name} do not fit it")
+        layer = QuantizedLayer(
+            input_scale=float(np.float32(unit)),
+            weight=np.array(weight, np.int8),
+            weight_scale=np.array(scales, np.float32),
+        )
+        for scale in (np.float32(layer.input_scale), layer.weight_scale):
+            if not (np.isfinite(scale) & (scale > 0)).all():
+                raise ModelError(f"the scales of {name} are not all finite and above 0")
+        found[int(number[1])] = layer
+    return found
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -270,8 +372,7 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> ModelFile:
         data = (resources.files("vdsr") / "weights" / f"{model}.onnx").read_bytes()
         return ModelFile(data, model)
     try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        text = getattr(error, "strerror", None) or str(error)
-        raise ModelError(f"{path}: the model file cannot be read: {text}") from error
+        data = read_file(path, MAX_BYTES)
+    except InputError as error:
+        raise ModelError(f"{path}: the model file cannot be read: {error}") from error
     return ModelFile(data, str(path))

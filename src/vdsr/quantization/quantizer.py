@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vdsr.errors import UsageError, VdsrError
 from vdsr.model.architecture import Architecture, FloatArray, Layer
-from vdsr.model.onnx_writer import QuantizedLayer
+from vdsr.model.graph import QuantizedLayer
 from vdsr.quantization.convolution import Convolution
 from vdsr.quantization.equalize import equalize
 from vdsr.quantization.moments import second_moment

@@ -23,7 +23,8 @@ from vdsr.evaluation.opencv_protocol import resized_luma
 from vdsr.inference import backends
 from vdsr.model.architecture import Architecture, FloatArray
 from vdsr.model.file import ModelFile, ModelMetadata, load_model
-from vdsr.model.onnx_writer import OLDEST_INT8_OPSET, model_bytes
+from vdsr.model.onnx_reader import OLDEST_INT8_OPSET
+from vdsr.model.onnx_writer import model_bytes
 from vdsr.vacc.configuration import OPSET, SHAPE
 from vdsr.vacc.layout import Manifest
 from vdsr.vacc.pictures import network_input, read_bmp
