@@ -19,7 +19,7 @@ import torch
 
 from vdsr.data.packfile import read_pack
 from vdsr.training.recipe_file import load_recipe
-from vdsr.training.run import Options, Start
+from vdsr.training.run import Start, TrainingOptions
 from vdsr.training.trainer import train
 
 
@@ -39,7 +39,7 @@ def main(pack: Path, folder: Path, name: str, start_from: Path | None, trained_o
         folder,
         start=start,
         resume=True,
-        options=Options(save_seconds=60.0, say=lambda line: print(line, flush=True)),
+        options=TrainingOptions(save_seconds=60.0, say=lambda line: print(line, flush=True)),
     )
     pixels = outcome.steps * recipe.data.batch * recipe.data.patch**2
     work = 6 * outcome.architecture.macs_per_pixel * pixels

@@ -22,9 +22,9 @@ from machine import record
 from vdsr.inference import backends
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile, load_model
+from vdsr.quantization.picture_choice import choose_pictures
 from vdsr.quantization.pictures import PATCHES, Pictures, prepare, smallest_side, useful
-from vdsr.quantization.quantizer import Settings, maxima
-from vdsr.quantization.sample import sample
+from vdsr.quantization.quantizer import QuantizationSettings, maxima
 from vdsr.quantization.search import trials
 
 STEPS: dict[str, dict[str, Any]] = {
@@ -54,13 +54,15 @@ def difference(floats: ModelFile, integers: ModelFile, pictures: Pictures) -> fl
 
 def main(folder: Path, name: str, method: str) -> None:
     model = load_model(name)
-    found = sample([folder], useful(PATCHES, apart=False), smallest=smallest_side(model.metadata))
+    found = choose_pictures(
+        [folder], useful(PATCHES, apart=False), smallest=smallest_side(model.metadata)
+    )
     pictures = prepare(found.pictures, found.names, model.metadata)
     idle = [int((highest <= 0).sum()) for highest in maxima(model.architecture, pictures.patches)]
     print(f"idle channels behind the layers: {idle}", flush=True)
     rows = []
     for step, changed in STEPS.items():
-        settings = Settings(method=method, **changed)
+        settings = QuantizationSettings(method=method, **changed)
         (trial,) = trials(model, pictures, [settings])
         levels = difference(model, trial.model, pictures)
         rows.append(

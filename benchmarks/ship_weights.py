@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vdsr.data.datasets import open_dataset
-from vdsr.evaluation.candidates import Contestant
-from vdsr.evaluation.evaluate import Settings, evaluate
+from vdsr.evaluation.candidates import Candidate
+from vdsr.evaluation.evaluate import EvaluationSettings, evaluate
 from vdsr.model.file import ModelFile, load_model
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.outputs import write_whole
@@ -24,9 +24,9 @@ PROTOCOL = "paper"
 
 def main(path: Path, set5: Path, goal: Path, version: str | None) -> None:
     model = load_model(path)
-    settings = Settings(protocol=PROTOCOL, scales=model.metadata.scales)
-    with closing(Contestant(model, backend="openvino")) as contestant:
-        rows = list(evaluate(open_dataset(str(set5)), settings, [contestant]))[1::2]
+    settings = EvaluationSettings(protocol=PROTOCOL, scales=model.metadata.scales)
+    with closing(Candidate(model, backend="openvino")) as candidate:
+        rows = list(evaluate(open_dataset(str(set5)), settings, [candidate]))[1::2]
     psnr = {f"{row.dataset} x{row.scale} {row.protocol}": round(row.psnr, 3) for row in rows}
     metadata = replace(
         model.metadata,

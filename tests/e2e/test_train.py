@@ -57,7 +57,7 @@ import torch
 from vdsr.training.checkpoint import load_checkpoint
 from vdsr.data.packfile import read_pack
 from vdsr.training.recipe_file import load_recipe
-from vdsr.training.run import Options
+from vdsr.training.run import TrainingOptions
 from vdsr.training.trainer import train
 
 folder = Path(sys.argv[1])
@@ -67,7 +67,8 @@ torch.set_num_threads(1)
 def start(name):
     process = os.fork()
     if process == 0:
-        train(recipe, pack, folder / name, resume=True, options=Options(threads=2, save_seconds=0))
+        options = TrainingOptions(threads=2, save_seconds=0)
+        train(recipe, pack, folder / name, resume=True, options=options)
         os._exit(0)
     return process
 

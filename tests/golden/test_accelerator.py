@@ -9,7 +9,7 @@ import pytest
 
 from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.data.datasets import open_dataset
-from vdsr.export import Options, export
+from vdsr.export import ExportOptions, export
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.vacc.layout import read_manifest
@@ -24,7 +24,7 @@ def test_the_stand_in_reaches_what_the_protocol_gives(
     architecture = read_checkpoint(shared / "reference/pytorch-vdsr.safetensors")
     model = ModelFile(model_bytes(architecture, ModelMetadata(name="public")), "public")
     card = tmp_path / "card"
-    options = Options(pictures=shared / "reference/set5-scale4", check=False)
+    options = ExportOptions(pictures=shared / "reference/set5-scale4", check=False)
     export(model, "vacc", card, options)
     outputs = card / "outputs" / "fp32"
     run_inputs(card, read_manifest(card), STAND_IN, "fp32", outputs)

@@ -10,11 +10,11 @@ import pytest
 from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.data.datasets import open_dataset
 from vdsr.evaluation import evaluate
-from vdsr.evaluation.candidates import Contestant, read_picture
+from vdsr.evaluation.candidates import Candidate, read_picture
 from vdsr.model.file import ModelFile, ModelMetadata, load_model
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import prepare
-from vdsr.quantization.quantizer import Settings
+from vdsr.quantization.quantizer import QuantizationSettings
 from vdsr.quantization.search import trials
 
 MOST_DB = 0.02
@@ -22,12 +22,12 @@ PICTURES = 48
 
 
 def losses(
-    floats: ModelFile, integers: ModelFile, folder: Path, settings: evaluate.Settings
+    floats: ModelFile, integers: ModelFile, folder: Path, settings: evaluate.QuantizationSettings
 ) -> dict[int, float]:
     """Mean PSNR of the floats less that of the integers, by scale."""
     with (
-        closing(Contestant(floats, backend="openvino", precision="fp32")) as exact,
-        closing(Contestant(integers, backend="openvino", precision="int8")) as rough,
+        closing(Candidate(floats, backend="openvino", precision="fp32")) as exact,
+        closing(Candidate(integers, backend="openvino", precision="int8")) as rough,
     ):
         rows = list(evaluate.evaluate(open_dataset(str(folder)), settings, [exact, rough]))
     return {
@@ -40,7 +40,7 @@ def test_the_shipped_int8_loses_nothing_that_shows(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("VDSR_DATA", str(tmp_path))
-    settings = evaluate.Settings(protocol="float", scales=(2, 3, 4))
+    settings = evaluate.QuantizationSettings(protocol="float", scales=(2, 3, 4))
     found = losses(load_model("vdsr"), load_model("vdsr-int8"), shared / "data/eval/Set5", settings)
     print(f"int8 loses on Set5, dB: {found}")
     assert set(found) == {2, 3, 4}
@@ -64,8 +64,8 @@ def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytes
         metadata,
         patches=12,
     )
-    (trial,) = trials(floats, ready, [Settings(method="minmax")], backend="openvino")
-    settings = evaluate.Settings(
+    (trial,) = trials(floats, ready, [QuantizationSettings(method="minmax")], backend="openvino")
+    settings = evaluate.QuantizationSettings(
         protocol="fixed256", scales=(4,), inputs=shared / "reference/set5-scale4"
     )
     found = losses(floats, trial.model, shared / "data/eval/Set5", settings)

@@ -11,8 +11,8 @@ import pytest
 
 from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.data.datasets import Dataset, open_dataset
-from vdsr.evaluation.candidates import Contestant
-from vdsr.evaluation.evaluate import Row, Settings, evaluate
+from vdsr.evaluation.candidates import Candidate
+from vdsr.evaluation.evaluate import EvaluationSettings, Row, evaluate
 from vdsr.evaluation.reference_values import doubt
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
@@ -26,9 +26,9 @@ def public(shared: Path):
     """pytorch-vdsr's tensors, on the default backend."""
     architecture = read_checkpoint(shared / "reference/pytorch-vdsr.safetensors")
     model = ModelFile(model_bytes(architecture, ModelMetadata(name="public")), "public")
-    contestant = Contestant(model, backend="openvino")
-    yield contestant
-    contestant.close()
+    candidate = Candidate(model, backend="openvino")
+    yield candidate
+    candidate.close()
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +36,8 @@ def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("VDSR_DATA", str(tmp_path))
 
 
-def measure(folder: Path, contestants: list[Contestant], **settings) -> list[Row]:
-    return list(evaluate(open_dataset(str(folder)), Settings(**settings), contestants))
+def measure(folder: Path, candidates: list[Candidate], **settings) -> list[Row]:
+    return list(evaluate(open_dataset(str(folder)), EvaluationSettings(**settings), candidates))
 
 
 def test_cropping_for_all_scales_in_turn_gives_the_figure_of_its_script(shared, public):
@@ -80,7 +80,7 @@ def check(rows: list[Row], shared: Path) -> None:
 def test_pictures_of_set14(shared, public, protocol: str):
     folder = shared / "data/eval/Set14"
     some = Dataset("Set14", tuple(folder / name for name in SET14))
-    rows = list(evaluate(some, Settings(protocol=protocol, scales=(3,)), [public]))
+    rows = list(evaluate(some, EvaluationSettings(protocol=protocol, scales=(3,)), [public]))
     assert [row.model for row in rows] == ["bicubic", "public"]
     check(rows, shared)
 
@@ -89,7 +89,7 @@ def test_pictures_of_set14(shared, public, protocol: str):
 def test_bicubic_beyond_black_and_white(shared, protocol: str):
     # White paper with black letters: clipping alone is worth 0.008 dB.
     slides = Dataset("Set14", (shared / "data/eval/Set14/ppt3.png",))
-    check(list(evaluate(slides, Settings(protocol=protocol, scales=(4,)), [])), shared)
+    check(list(evaluate(slides, EvaluationSettings(protocol=protocol, scales=(4,)), [])), shared)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_whole_program_from_file_to_file_is_near_the_float_figure(shared, pu
     bird = Dataset("Set5", (shared / "data/eval/Set5/bird_GT.png",))
     figures = {}
     for protocol in ("float", "file"):
-        *_, row = evaluate(bird, Settings(protocol=protocol, scales=(4,)), [public])
+        *_, row = evaluate(bird, EvaluationSettings(protocol=protocol, scales=(4,)), [public])
         figures[protocol] = row.psnr
     assert np.isclose(figures["file"], figures["float"], atol=0.15)
     assert figures["file"] != figures["float"]

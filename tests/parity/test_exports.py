@@ -12,7 +12,7 @@ from networks import int8_network, model, random_layers, small_network, zero_net
 from vdsr import Upscaler
 from vdsr.errors import UsageError
 from vdsr.evaluation.candidates import read_picture, write_picture
-from vdsr.export import Options, export
+from vdsr.export import ExportOptions, export
 from vdsr.export.onnx_image import image_bytes, run_by_onnxruntime
 from vdsr.export.openvino import run_file
 from vdsr.export.pictures import drawn
@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
     ("network", "precision"), [*((name, "fp32") for name in NETWORKS), ("biases", "fp16")]
 )
 def test_floats(tmp_path: Path, pictures: Path, format: str, network: str, precision: str):
-    options = Options(precision=precision, pictures=pictures)
+    options = ExportOptions(precision=precision, pictures=pictures)
     report = export(NETWORKS[network](), format, tmp_path / NAMES[format], options)
     (found,) = report.findings
     assert (found.count, found.pictures) == (2, str(pictures))
@@ -59,7 +59,7 @@ def test_floats(tmp_path: Path, pictures: Path, format: str, network: str, preci
 @pytest.mark.parametrize("shape", [None, (1, 1, 24, 40), (3, 1, 33, 9)])
 @pytest.mark.parametrize("network", [small_network, int8_network])
 def test_shapes(tmp_path: Path, pictures: Path, format: str, shape, network):
-    options = Options(shape=shape, pictures=pictures)
+    options = ExportOptions(shape=shape, pictures=pictures)
     export(network(), format, tmp_path / NAMES[format], options)
     made = openvino.Core().read_model(tmp_path / NAMES[format])
     for end in (made.input(0), made.output(0)):
@@ -68,7 +68,7 @@ def test_shapes(tmp_path: Path, pictures: Path, format: str, shape, network):
 
 
 def test_int8_stays_int8(tmp_path: Path, pictures: Path):
-    export(int8_network(), "openvino", tmp_path / "a.xml", Options(pictures=pictures))
+    export(int8_network(), "openvino", tmp_path / "a.xml", ExportOptions(pictures=pictures))
     compiled = openvino.Core().compile_model(tmp_path / "a.xml", "CPU")
     kinds = {
         op.get_rt_info()["runtimePrecision"].astype(str)
@@ -85,7 +85,7 @@ def test_halves_are_half_as_large(tmp_path: Path):
             folder = tmp_path / precision / format
             folder.mkdir(parents=True)
             wide = model(random_layers(3, 3, 3, width=64))
-            options = Options(precision=precision, check=False)
+            options = ExportOptions(precision=precision, check=False)
             sizes[precision, format] = export(wide, format, folder / name, options).bytes
     for format in NAMES:
         assert sizes["fp16", format] < 0.75 * sizes["fp32", format], format
@@ -98,7 +98,7 @@ def test_the_shipped_model_on_a_real_picture(shared: Path, tmp_path: Path, forma
     picture = read_picture(shared / "data/eval/Set5/butterfly_GT.png")
     write_picture(folder / "butterfly.png", picture[60:108, 40:88])
     report = export(
-        load_model(), format, tmp_path / NAMES.get(format, "a"), Options(pictures=folder)
+        load_model(), format, tmp_path / NAMES.get(format, "a"), ExportOptions(pictures=folder)
     )
     (found,) = report.findings
     assert found.levels < 1e-3
@@ -158,7 +158,7 @@ def test_without_a_residual_it_is_bicubic_interpolation(tmp_path: Path, runtime:
 @pytest.mark.parametrize("network", [small_network, int8_network])
 def test_the_graph_is_checked_by_both_runtimes(tmp_path: Path, pictures: Path, network):
     report = export(
-        network(), "onnx-image", tmp_path / "a.onnx", Options(scale=2, pictures=pictures)
+        network(), "onnx-image", tmp_path / "a.onnx", ExportOptions(scale=2, pictures=pictures)
     )
     assert [found.runtime for found in report.findings] == ["ONNX Runtime", "OpenVINO"]
     assert all(found.levels <= 1.0 for found in report.findings)
@@ -171,7 +171,7 @@ def test_the_shipped_model_from_picture_to_picture(shared: Path, tmp_path: Path,
     picture = read_picture(shared / "data/eval/Set5/butterfly_GT.png")
     write_picture(folder / "butterfly.png", picture[60:76, 40:56])
     report = export(
-        load_model(), "onnx-image", tmp_path / "a.onnx", Options(scale=scale, pictures=folder)
+        load_model(), "onnx-image", tmp_path / "a.onnx", ExportOptions(scale=scale, pictures=folder)
     )
     assert all(found.levels <= 1.0 for found in report.findings)
 
@@ -180,5 +180,5 @@ def test_weights_that_halves_cannot_hold(tmp_path: Path):
     layers = random_layers(3, 3, width=8)
     file = model((layers[0], Layer(weight=layers[1].weight * np.float32(1e6))))
     with pytest.raises(UsageError, match=r"layer 1 holds .*, and fp16 ends at 65504"):
-        export(file, "onnx", tmp_path / "a.onnx", Options(precision="fp16"))
+        export(file, "onnx", tmp_path / "a.onnx", ExportOptions(precision="fp16"))
     assert list(tmp_path.iterdir()) == []

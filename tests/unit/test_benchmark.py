@@ -9,7 +9,7 @@ import pytest
 
 import networks
 from vdsr.benchmark import ceiling, gpu, machine
-from vdsr.benchmark.candidates import Candidate, Settings, candidates, reference
+from vdsr.benchmark.candidates import BenchmarkSettings, Candidate, candidates, reference
 from vdsr.benchmark.ceiling import Ceiling, int8_factor, share
 from vdsr.benchmark.eager import EagerNetwork, tensors_of
 from vdsr.benchmark.program import FILES, NETWORK, PROCESS, _rows
@@ -165,7 +165,7 @@ def test_reference_needs_a_float_model():
 def test_settings_refuse(change: dict):
     given = {"sizes": ((8, 8),), "batches": (1,), "repeats": 1, "seconds": 1.0}
     with pytest.raises(UsageError):
-        Settings(**{**given, "threads": 1, "streams": 1, **change})
+        BenchmarkSettings(**{**given, "threads": 1, "streams": 1, **change})
 
 
 def test_eager_network_equals_backend():

@@ -21,7 +21,7 @@ from networks import int8_network, small_network
 from vdsr import Upscaler
 from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, OutputError, UsageError
 from vdsr.evaluation.candidates import write_picture
-from vdsr.export import FORMATS, Options, check, export, format_of
+from vdsr.export import FORMATS, ExportOptions, check, export, format_of
 from vdsr.export.onnx_image import phases
 from vdsr.export.pictures import MOST, check_pictures, drawn
 from vdsr.export.source import network_of
@@ -33,7 +33,7 @@ from vdsr.inference import backends
 from vdsr.model.file import ModelFile, load_model
 from vdsr.model.onnx_writer import model_bytes
 
-UNCHECKED = Options(check=False)
+UNCHECKED = ExportOptions(check=False)
 NAMES = {
     "onnx": "a.onnx",
     "openvino": "a.xml",
@@ -52,8 +52,8 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def options(format: str, **others) -> Options:
-    return Options(scale=2 if format == "onnx-image" else None, **others)
+def options(format: str, **others) -> ExportOptions:
+    return ExportOptions(scale=2 if format == "onnx-image" else None, **others)
 
 
 @pytest.fixture(autouse=True)
@@ -113,14 +113,14 @@ def test_torchscript_has_the_same_tensors(tmp_path: Path):
 )
 def test_what_a_format_does_not_have(tmp_path: Path, format, output, asked, message):
     with pytest.raises(UsageError, match=message):
-        export(small_network(), format, tmp_path / output, Options(**asked))
+        export(small_network(), format, tmp_path / output, ExportOptions(**asked))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 1, 0, 8)])
 def test_shapes_that_no_luma_network_takes(shape):
     with pytest.raises(UsageError, match="an input shape is N x 1 x H x W"):
-        Options(shape=shape)
+        ExportOptions(shape=shape)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_shapes_that_no_luma_network_takes(shape):
 )
 def test_what_cannot_be_made_of_int8(tmp_path: Path, format, asked, message):
     with pytest.raises(UsageError, match=message):
-        export(int8_network(), format, tmp_path / NAMES[format], Options(**asked))
+        export(int8_network(), format, tmp_path / NAMES[format], ExportOptions(**asked))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +157,7 @@ def test_the_opset_is_the_one_asked_for(tmp_path: Path, format: str, opset: int)
 
 def test_a_model_file_of_one_shape(tmp_path: Path):
     file = small_network()
-    report = export(file, "onnx", tmp_path / "a.onnx", Options(shape=(1, 1, 24, 40)))
+    report = export(file, "onnx", tmp_path / "a.onnx", ExportOptions(shape=(1, 1, 24, 40)))
     made = load_model(tmp_path / "a.onnx")
     assert made.fixed_shape == (1, 1, 24, 40)
     assert file.fixed_shape is None
@@ -212,7 +212,7 @@ def test_nothing_is_written_outside_of_the_tolerance(tmp_path: Path, monkeypatch
     before = digests(tmp_path)
     broken(monkeypatch, 1.01)
     with pytest.raises(OutputError, match="not written"):
-        export(small_network(), format, path, Options(overwrite=True))
+        export(small_network(), format, path, ExportOptions(overwrite=True))
     assert digests(tmp_path) == before
 
 
@@ -222,18 +222,18 @@ def test_what_is_there_is_kept_or_replaced(tmp_path: Path):
     with pytest.raises(OutputError, match=r"a\.bin: it exists already: overwrite=True replaces it"):
         export(small_network(), "openvino", path, UNCHECKED)
     assert digests(tmp_path).keys() == {"a.bin"}
-    export(small_network(), "openvino", path, Options(overwrite=True))
+    export(small_network(), "openvino", path, ExportOptions(overwrite=True))
     assert digests(tmp_path).keys() == {"a.bin", "a.xml"}
     with pytest.raises(OutputError, match="does not exist: make it first"):
         export(small_network(), "openvino", tmp_path / "none" / "a.xml", UNCHECKED)
     (tmp_path / "folder.xml").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):
-        export(small_network(), "openvino", tmp_path / "folder.xml", Options(overwrite=True))
+        export(small_network(), "openvino", tmp_path / "folder.xml", ExportOptions(overwrite=True))
 
 
 def test_folders_of_others_are_not_replaced(tmp_path: Path):
     folder = tmp_path / "a"
-    replace = Options(overwrite=True)
+    replace = ExportOptions(overwrite=True)
     folder.write_bytes(b"")
     with pytest.raises(OutputError, match="a file is there, and a folder is to be made"):
         export(small_network(), "tensorrt", folder, replace)
@@ -494,7 +494,9 @@ def test_the_engine_is_built_where_tensorrt_is(tmp_path: Path, monkeypatch):
     ],
 )
 def test_the_script_runs_trtexec(tmp_path: Path, knows, precision, shape, expected):
-    export(small_network(), "tensorrt", tmp_path / "a", Options(precision=precision, shape=shape))
+    export(
+        small_network(), "tensorrt", tmp_path / "a", ExportOptions(precision=precision, shape=shape)
+    )
     program = tmp_path / "trtexec"
     program.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "{knows}" || echo "$@"\n')
     program.chmod(0o755)

@@ -18,14 +18,14 @@ from vdsr.inference import backends
 from vdsr.model.architecture import Architecture, Layer
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
-from vdsr.quantization import report, sample, search
+from vdsr.quantization import picture_choice, report, search
 from vdsr.quantization.convolution import Convolution
 from vdsr.quantization.equalize import equalize, factors
 from vdsr.quantization.moments import second_moment
 from vdsr.quantization.pictures import prepare, useful
 from vdsr.quantization.prequantize import equalized
 from vdsr.quantization.quantizer import (
-    Settings,
+    QuantizationSettings,
     float_weight,
     maxima,
     quantize,
@@ -243,12 +243,14 @@ def test_ranges_that_no_factor_evens():
 
 def test_int8_is_close_deterministic_and_right_on_average(patches: np.ndarray):
     architecture = network()
-    once, again = (quantize(architecture, patches, Settings(method="minmax")) for _ in range(2))
+    once, again = (
+        quantize(architecture, patches, QuantizationSettings(method="minmax")) for _ in range(2)
+    )
     exact, rough = run(architecture, patches), run(once.architecture, patches)
     plain = quantize(
         architecture,
         patches,
-        Settings(method="minmax", compensate=False, split=False, equalize=0.0),
+        QuantizationSettings(method="minmax", compensate=False, split=False, equalize=0.0),
     )
     assert np.abs(rough - exact).max() * 255 < 2.0
     for one, other in zip(plain.architecture, architecture, strict=True):
@@ -285,18 +287,20 @@ def test_ways_side_by_side_are_those_alone(patches: np.ndarray):
     def written(one) -> bytes:
         return model_bytes(one.architecture, metadata, quantized=one.layers)
 
-    ways = [Settings(method="kl"), Settings(method="minmax")]
+    ways = [QuantizationSettings(method="kl"), QuantizationSettings(method="minmax")]
     both = quantize_in_ways(network(), given, ways)
     assert np.array_equal(given, patches)
     assert written(both[0]) != written(both[1])
     assert written(both[1]) == written(quantize(network(), patches, ways[1]))
     with pytest.raises(ValueError, match="share no float network"):
-        quantize_in_ways(network(), patches, [Settings(), Settings(equalize=0.5)])
+        quantize_in_ways(
+            network(), patches, [QuantizationSettings(), QuantizationSettings(equalize=0.5)]
+        )
 
 
 def test_a_layer_without_a_bias_gets_one(patches: np.ndarray):
     layers = tuple(replace(layer, bias=None) for layer in network())
-    found = quantize(Architecture(layers=layers, residual=True), patches, Settings())
+    found = quantize(Architecture(layers=layers, residual=True), patches, QuantizationSettings())
     assert all(layer.bias is not None for layer in found.architecture)
     exact, rough = run(found.exact, patches), run(found.architecture, patches)
     assert np.abs(rough - exact).max() * 255 < 2.0
@@ -307,22 +311,22 @@ def test_another_setting_is_another_table(patches: np.ndarray):
     tables = {
         quantize(architecture, patches, settings).digest
         for settings in (
-            Settings(method="minmax"),
-            Settings(method="kl"),
-            Settings(method="minmax", weight_bits=7),
-            Settings(method="minmax", keep_float=(0, 1, 4)),
+            QuantizationSettings(method="minmax"),
+            QuantizationSettings(method="kl"),
+            QuantizationSettings(method="minmax", weight_bits=7),
+            QuantizationSettings(method="minmax", keep_float=(0, 1, 4)),
         )
     }
     assert len(tables) == 4
 
 
 def test_layers_are_kept_in_float_by_their_numbers(patches: np.ndarray):
-    found = quantize(network(), patches, Settings(keep_float=(0, 2)))
+    found = quantize(network(), patches, QuantizationSettings(keep_float=(0, 2)))
     assert sorted(found.layers) == [1, 3, 4]
     with pytest.raises(UsageError, match="there is no layer 5: layers are 0 to 4"):
-        quantize(network(), patches, Settings(keep_float=(5,)))
+        quantize(network(), patches, QuantizationSettings(keep_float=(5,)))
     with pytest.raises(UsageError, match="nothing is left"):
-        quantize(network(), patches, Settings(keep_float=(0, 1, 2, 3, 4)))
+        quantize(network(), patches, QuantizationSettings(keep_float=(0, 1, 2, 3, 4)))
 
 
 def test_a_layer_without_a_scale_is_named(patches: np.ndarray):
@@ -331,13 +335,17 @@ def test_a_layer_without_a_scale_is_named(patches: np.ndarray):
     silent = Layer(weight=dead.weight * 0, bias=np.full(dead.out_channels, -1.0, np.float32))
     layers = (architecture.layers[0], silent, *architecture.layers[2:])
     with pytest.raises(VdsrError, match="layer 2: its input reaches 0 on the calibration"):
-        quantize(Architecture(layers=layers, residual=True), patches, Settings(equalize=0.0))
+        quantize(
+            Architecture(layers=layers, residual=True), patches, QuantizationSettings(equalize=0.0)
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         huge = replace(architecture.layers[0], weight=architecture.layers[0].weight * 1e38)
         layers = (huge, *architecture.layers[1:])
         with pytest.raises(VdsrError, match="layer 1: its input reaches inf"):
             quantize(
-                Architecture(layers=layers, residual=True), patches * 100, Settings(equalize=0.0)
+                Architecture(layers=layers, residual=True),
+                patches * 100,
+                QuantizationSettings(equalize=0.0),
             )
 
 
@@ -350,9 +358,9 @@ def test_no_method_finds_a_scale_where_there_is_none(
     architecture = Architecture(layers=tuple(layers), residual=True)
     for method in METHODS:
         with pytest.raises(VdsrError, match=f"layer 2: its input reaches {reaches} on"):
-            quantize(architecture, patches, Settings(method=method))
+            quantize(architecture, patches, QuantizationSettings(method=method))
     if reaches == "0":
-        kept = quantize(architecture, patches, Settings(keep_float=(0, 2, 3, 4)))
+        kept = quantize(architecture, patches, QuantizationSettings(keep_float=(0, 2, 3, 4)))
         assert sorted(kept.layers) == [1]
 
 
@@ -367,7 +375,7 @@ def test_no_method_finds_a_scale_where_there_is_none(
 )
 def test_settings_out_of_range(settings: dict, message: str):
     with pytest.raises(UsageError, match=message):
-        Settings(**settings)
+        QuantizationSettings(**settings)
 
 
 def test_a_network_for_calibration_elsewhere_is_close_in_float(patches: np.ndarray):
@@ -433,7 +441,7 @@ def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
     floats = ModelFile(
         model_bytes(architecture, ModelMetadata(name="small", scales=(2, 3))), "small"
     )
-    found = search.trials(floats, ready, search.ways(Settings(), search.AUTO))
+    found = search.trials(floats, ready, search.ways(QuantizationSettings(), search.AUTO))
     assert {trial.quantized.settings.method for trial in found} == set(METHODS)
     assert [trial.worst for trial in found] == sorted(trial.worst for trial in found)
     best = found[0].model.metadata
@@ -444,7 +452,7 @@ def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
     with pytest.raises(VdsrError, match="nothing is written"):
         search.check_gate(found[0], found[0].worst - 1e-6)
     with pytest.raises(UsageError, match="in int8 already"):
-        search.trials(found[0].model, ready, [Settings()])
+        search.trials(found[0].model, ready, [QuantizationSettings()])
     costs = layer_costs(found[0].quantized, ready.patches)
     assert [cost.table.layer for cost in costs] == [1, 2]
     assert all(0 < cost.alone < 5 for cost in costs)
@@ -454,7 +462,7 @@ def test_all_ways_are_tried_the_best_comes_first_and_the_gate_holds(ready):
 
 
 def test_a_layers_cost_is_that_of_a_file_with_this_layer_alone(ready):
-    found = quantize(network(depth=4), ready.patches, Settings())
+    found = quantize(network(depth=4), ready.patches, QuantizationSettings())
     costs = layer_costs(found, ready.patches)
     assert [cost.table for cost in costs] == list(found.table)
 
@@ -480,7 +488,7 @@ def test_a_layers_cost_is_that_of_a_file_with_this_layer_alone(ready):
 
 
 def test_the_page_says_what_the_text_says(ready):
-    quantized = quantize(network(depth=4), ready.patches, Settings())
+    quantized = quantize(network(depth=4), ready.patches, QuantizationSettings())
     costs = layer_costs(quantized, ready.patches)
     metadata = ModelMetadata(name="int8", precision="int8")
     data = model_bytes(quantized.architecture, metadata, quantized=quantized.layers)
@@ -523,10 +531,10 @@ def test_no_more_pictures_are_read_than_wanted(tmp_path: Path, monkeypatch: pyte
         write_picture(folder / ("deep" if i == 4 else ".") / f"{i}.png", picture)
     read, reading = [], folders.read_luma
     monkeypatch.setattr(folders, "read_luma", lambda path: (read.append(path), reading(path))[1])
-    found = sample.sample([folder], 4, smallest=32)
+    found = picture_choice.choose_pictures([folder], 4, smallest=32)
     assert (len(read), len(found.pictures), found.files, found.left_out) == (4, 4, 9, ())
-    assert found.names == sample.sample([folder], 4, smallest=32).names
-    everything = sample.sample([folder], 10, smallest=32).names
+    assert found.names == picture_choice.choose_pictures([folder], 4, smallest=32).names
+    everything = picture_choice.choose_pictures([folder], 10, smallest=32).names
     assert everything[:2] == ("photographs/0.png", "photographs/1.png")
     assert everything[-1] == "photographs/deep/4.png"
 
@@ -537,16 +545,16 @@ def test_pictures_that_are_left_out_are_named_and_replaced(tmp_path: Path):
     write_picture(tmp_path / "again.png", pictures(1, 40)[0])
     write_picture(tmp_path / "small.png", pictures(1, 20)[0])
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
-    found = sample.sample([tmp_path], 4, smallest=32)
+    found = picture_choice.choose_pictures([tmp_path], 4, smallest=32)
     assert len(found.pictures) == 3
     reasons = "\n".join(found.left_out)
     assert len(found.left_out) == 3
     for reason in ("the same picture as", "small.png: 20x20 px are too small: 32 px", "broken.png"):
         assert reason in reasons
     with pytest.raises(InputError, match=r"no pictures .* \(the first of 6 left out: "):
-        sample.sample([tmp_path], 4, smallest=100)
+        picture_choice.choose_pictures([tmp_path], 4, smallest=100)
     with pytest.raises(InputError, match="there is no such folder"):
-        sample.sample([tmp_path / "none"], 4, smallest=32)
+        picture_choice.choose_pictures([tmp_path / "none"], 4, smallest=32)
 
 
 def test_it_needs_no_torch():

@@ -13,7 +13,7 @@ from vdsr.model.architecture import Architecture, FloatArray, Layer
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.convolution import Convolution
-from vdsr.quantization.quantizer import Quantized, Settings, maxima, quantize
+from vdsr.quantization.quantizer import QuantizationSettings, Quantized, maxima, quantize
 from vdsr.quantization.report import layer_costs
 from vdsr.quantization.split import split
 
@@ -113,7 +113,9 @@ def noise(quantized: Quantized, x: FloatArray) -> float:
 
 
 def test_a_network_with_idle_channels_loses_less(network: Architecture, patches: FloatArray):
-    plain, finer = (quantize(network, patches, Settings(split=on)) for on in (False, True))
+    plain, finer = (
+        quantize(network, patches, QuantizationSettings(split=on)) for on in (False, True)
+    )
     assert not plain.shifts
     # Layer 2 has none idle before it.
     assert sorted(finer.shifts) == [1, 3]
@@ -123,7 +125,8 @@ def test_a_network_with_idle_channels_loses_less(network: Architecture, patches:
 
 def test_a_layers_cost_counts_its_shifts(network: Architecture, patches: FloatArray):
     costs = [
-        layer_costs(quantize(network, patches, Settings(split=on)), patches) for on in (False, True)
+        layer_costs(quantize(network, patches, QuantizationSettings(split=on)), patches)
+        for on in (False, True)
     ]
     alone = [{cost.table.layer: cost.alone for cost in one} for one in costs]
     assert alone[1][1] < 0.8 * alone[0][1]

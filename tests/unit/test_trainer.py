@@ -23,7 +23,7 @@ from vdsr.training.optimizers import Muon, orthogonal
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
 from vdsr.training.recipe_file import parse_recipe
-from vdsr.training.run import Options, Start
+from vdsr.training.run import Start, TrainingOptions
 from vdsr.training.trainer import train
 from vdsr.training.validation import Validation, hold_out
 
@@ -270,7 +270,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch, error):
 def test_a_run_grows_measures_logs_and_ends(tmp_path):
     said = []
     recipe = parse_recipe(TINY)
-    outcome = train(recipe, PACK, tmp_path, options=Options(threads=2, say=said.append))
+    outcome = train(recipe, PACK, tmp_path, options=TrainingOptions(threads=2, say=said.append))
     assert outcome.finished
     assert outcome.leads
     assert (outcome.steps, outcome.architecture.depth, outcome.architecture.width) == (7, 5, 6)
@@ -285,7 +285,7 @@ def test_a_run_grows_measures_logs_and_ends(tmp_path):
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     recipe = parse_recipe(TINY)
-    unbroken = train(recipe, PACK, tmp_path / "a", options=Options(threads=2))
+    unbroken = train(recipe, PACK, tmp_path / "a", options=TrainingOptions(threads=2))
 
     class Stopped(Exception):
         pass
@@ -294,11 +294,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
         raise Stopped
 
     # The first measurement, at step 2, breaks the run; step 1 is what was saved.
-    breaking = Options(threads=2, save_seconds=0.0, say=stop)
+    breaking = TrainingOptions(threads=2, save_seconds=0.0, say=stop)
     with pytest.raises(Stopped):
         train(recipe, PACK, tmp_path / "b", options=breaking)
     assert load_checkpoint(tmp_path / "b" / "checkpoint.pt").step == 1
-    options = Options(threads=2, save_seconds=0.0)
+    options = TrainingOptions(threads=2, save_seconds=0.0)
     resumed = train(recipe, PACK, tmp_path / "b", resume=True, options=options)
     assert resumed.steps == unbroken.steps == 7
     assert layers_equal(resumed.architecture, unbroken.architecture)
@@ -340,7 +340,7 @@ def test_a_run_may_start_from_a_shallower_network(tmp_path):
 def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     text = SGD.replace("steps = 4", "steps = 300").replace("rate = 0.01", "rate = 1e9")
     with pytest.raises(VdsrError, match=r"(no number|diverges).*last good checkpoint") as caught:
-        train(parse_recipe(text), PACK, tmp_path, options=Options(save_seconds=0.0))
+        train(parse_recipe(text), PACK, tmp_path, options=TrainingOptions(save_seconds=0.0))
     assert caught.value.exit_code == 1
     state = load_checkpoint(tmp_path / "checkpoint.pt")
     assert all(bool(torch.isfinite(value).all()) for value in state.weights.values())

@@ -17,7 +17,7 @@ LARGEST_BATCH_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BenchmarkSettings:
     """How to measure.
 
     Attributes:

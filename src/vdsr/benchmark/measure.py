@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from vdsr.benchmark import ceiling, machine
-from vdsr.benchmark.candidates import Candidate, Settings, reference
+from vdsr.benchmark.candidates import BenchmarkSettings, Candidate, reference
 from vdsr.benchmark.program import time_program
 from vdsr.benchmark.rounds import median
 from vdsr.benchmark.timing import Say, Timing, time_networks, time_starts
 
 
-def benchmark(found: Sequence[Candidate], settings: Settings, say: Say) -> dict[str, Any]:
+def benchmark(found: Sequence[Candidate], settings: BenchmarkSettings, say: Say) -> dict[str, Any]:
     """Measure.
 
     Args:

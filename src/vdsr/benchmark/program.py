@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vdsr.benchmark import eager
-from vdsr.benchmark.candidates import Candidate, Settings
+from vdsr.benchmark.candidates import BenchmarkSettings, Candidate
 from vdsr.benchmark.rounds import interleaved, median, summary
 from vdsr.benchmark.timing import Say, close, named, open_candidate, picture
 from vdsr.errors import BackendError
@@ -35,7 +35,7 @@ _GRAIN = 6
 def time_program(
     found: Sequence[Candidate],
     size: tuple[int, int],
-    settings: Settings,
+    settings: BenchmarkSettings,
     *,
     between: Callable[[], object],
     say: Say,

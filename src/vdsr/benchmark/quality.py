@@ -10,8 +10,8 @@ from typing import Any
 from vdsr.benchmark.candidates import Candidate
 from vdsr.data.datasets import open_dataset
 from vdsr.errors import UsageError
-from vdsr.evaluation.candidates import BICUBIC, Contestant
-from vdsr.evaluation.evaluate import Settings, evaluate
+from vdsr.evaluation import candidates as evaluated
+from vdsr.evaluation.evaluate import EvaluationSettings, evaluate
 
 SCALE = 2
 _WIDTH, _HEIGHT = 760, 360
@@ -36,16 +36,18 @@ def measure(found: Sequence[Candidate], data: str, threads: int) -> list[dict[st
     first: dict[tuple[str, str], Candidate] = {}
     for one in found:
         first.setdefault((one.model.digest, one.precision), one)
-    contestants = [
-        Contestant(one.model, backend=one.backend, precision=one.precision, threads=threads)
+    candidates = [
+        evaluated.Candidate(
+            one.model, backend=one.backend, precision=one.precision, threads=threads
+        )
         for one in first.values()
     ]
-    settings = Settings(protocol="float", scales=(SCALE,))
+    settings = EvaluationSettings(protocol="float", scales=(SCALE,))
     try:
-        rows = list(evaluate(open_dataset(data), settings, contestants))
+        rows = list(evaluate(open_dataset(data), settings, candidates))
     finally:
-        for contestant in contestants:
-            contestant.close()
+        for candidate in candidates:
+            candidate.close()
     digests = [None, *(digest for digest, _ in first)]
     return [{**row.figures(), "digest": digest} for row, digest in zip(rows, digests, strict=True)]
 
@@ -75,7 +77,7 @@ def plot(figures: Mapping[str, Any]) -> str:
     ]
     if not points:
         raise UsageError("nothing to plot: a batch of 1 and pictures of finite PSNR are needed")
-    bicubic = next(row["psnr"] for row in figures["quality"] if row["model"] == BICUBIC)
+    bicubic = next(row["psnr"] for row in figures["quality"] if row["model"] == evaluated.BICUBIC)
     first = figures["quality"][0]
     return _draw(points, bicubic, size, f"PSNR in dB, {first['dataset']} x{SCALE}, float")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vdsr.benchmark import ceiling, startup
-from vdsr.benchmark.candidates import LARGEST_BATCH_PIXELS, Candidate, Settings
+from vdsr.benchmark.candidates import LARGEST_BATCH_PIXELS, BenchmarkSettings, Candidate
 from vdsr.benchmark.rounds import interleaved, median, summary
 from vdsr.benchmark.streams import Streams
 from vdsr.inference import backends
@@ -125,7 +125,7 @@ def picture(size: tuple[int, int], batch: int = 1) -> FloatArray:
 
 def time_networks(
     found: Sequence[Candidate],
-    settings: Settings,
+    settings: BenchmarkSettings,
     *,
     between: Callable[[], object],
     say: Say,
@@ -147,7 +147,7 @@ def _time_size(
     found: Sequence[Candidate],
     size: tuple[int, int],
     batch: int,
-    settings: Settings,
+    settings: BenchmarkSettings,
     between: Callable[[], object],
 ) -> list[Timing]:
     y = picture(size, batch)
@@ -181,7 +181,7 @@ def _time_size(
 
 
 def _time_streams(
-    found: Sequence[Candidate], y: FloatArray, settings: Settings
+    found: Sequence[Candidate], y: FloatArray, settings: BenchmarkSettings
 ) -> dict[int, list[float]]:
     """Seconds in which all streams do one picture each, by candidate; not the reference."""
     opened = {
@@ -203,7 +203,9 @@ def _time_streams(
     return taken
 
 
-def time_starts(found: Sequence[Candidate], settings: Settings, say: Say) -> list[dict[str, Any]]:
+def time_starts(
+    found: Sequence[Candidate], settings: BenchmarkSettings, say: Say
+) -> list[dict[str, Any]]:
     """Start-up time and peak memory of all candidates at the smallest size, in fresh processes.
 
     Raises:

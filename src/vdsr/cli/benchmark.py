@@ -80,7 +80,7 @@ def benchmark(
     quiet: Quiet = False,
 ) -> None:
     """Measure speed: latency, throughput, start-up, memory, share of the machine's ceiling."""
-    from vdsr.benchmark.candidates import Settings, candidates, load_models
+    from vdsr.benchmark.candidates import BenchmarkSettings, candidates, load_models
     from vdsr.benchmark.report import as_text
     from vdsr.inference import cpu
 
@@ -90,7 +90,7 @@ def benchmark(
         raise UsageError(f"--plot {plot}: a name that ends in .svg or .html")
     check_outputs(plot, json=json, overwrite=overwrite)
     threads = threads or cpu.cores()
-    settings = Settings(
+    settings = BenchmarkSettings(
         sizes=tuple(parse_box(text) for text in sizes.split(",")),
         batches=parse_numbers(batches, "--batches", "1,4"),
         repeats=repeats,

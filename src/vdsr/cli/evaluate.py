@@ -19,7 +19,7 @@ from vdsr.errors import UsageError
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
-    from vdsr.evaluation.candidates import Contestant
+    from vdsr.evaluation.candidates import Candidate
     from vdsr.evaluation.evaluate import Row
     from vdsr.evaluation.fid import FeatureNetwork
     from vdsr.model.file import ModelFile
@@ -128,7 +128,7 @@ def evaluate(
         )
         return
     from vdsr.data.datasets import open_dataset
-    from vdsr.evaluation.evaluate import Settings
+    from vdsr.evaluation.evaluate import EvaluationSettings
     from vdsr.evaluation.evaluate import evaluate as measure
     from vdsr.evaluation.reference_values import doubt
     from vdsr.evaluation.report import as_csv, table
@@ -137,7 +137,7 @@ def evaluate(
     numbers = parse_numbers(scales or "2,3,4", "--scales", "2,3,4")
     check_outputs(csv, page, json=json, overwrite=overwrite)
     settings = [
-        Settings(
+        EvaluationSettings(
             protocol=name,
             scales=numbers,
             crop=crop,
@@ -145,7 +145,7 @@ def evaluate(
             consistency="consistency" in wanted,
             speed="speed" in wanted,
             fid=_fid(fid_network) if "fid" in wanted else None,
-            samples=page is not None,
+            cutouts=page is not None,
         )
         for name in parse_names(protocol or "paper")
     ]
@@ -197,9 +197,9 @@ def _fid(path: Path | None) -> FeatureNetwork:
 
 def _candidates(
     models: list[str], backends: str, precisions: str, threads: int | None
-) -> list[Contestant]:
+) -> list[Candidate]:
     """Every model on every backend in every precision that is asked for."""
-    from vdsr.evaluation.candidates import Contestant
+    from vdsr.evaluation.candidates import Candidate
     from vdsr.inference.selection import int8_form
     from vdsr.model.file import load_model
 
@@ -213,7 +213,7 @@ def _candidates(
     files = {name: load_model(name) for name in dict.fromkeys(names.values())}
     shown = dict(_named(files))
     return [
-        Contestant(
+        Candidate(
             files[names[model, precision]],
             backend=backend,
             precision=precision,

@@ -64,11 +64,11 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Export a model to another format, and check it in that format's own runtime."""
-    from vdsr.export import Options
+    from vdsr.export import ExportOptions
     from vdsr.export import export as export_model
     from vdsr.model.file import load_model
 
-    options = Options(
+    options = ExportOptions(
         precision=precision,
         shape=None if static is None else _shape(static),
         opset=opset,

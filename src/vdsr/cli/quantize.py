@@ -13,7 +13,7 @@ from vdsr.cli.options import Json, Overwrite, Quiet
 from vdsr.errors import UsageError
 
 if TYPE_CHECKING:
-    from vdsr.quantization.sample import Sample
+    from vdsr.quantization.picture_choice import PictureChoice
     from vdsr.quantization.search import Trial
 
 # Bits of a weight, by what the processor adds up without saturating.
@@ -96,9 +96,9 @@ def quantize(
     from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset
     from vdsr.outputs import write_whole
     from vdsr.quantization import report as reports
+    from vdsr.quantization.picture_choice import choose_pictures
     from vdsr.quantization.pictures import VALIDATION_PICTURES, prepare, smallest_side, useful
-    from vdsr.quantization.quantizer import Settings
-    from vdsr.quantization.sample import sample
+    from vdsr.quantization.quantizer import QuantizationSettings
     from vdsr.quantization.search import AUTO, check_gate, trials, ways
     from vdsr.quantization.thresholds import ALIASES
 
@@ -109,7 +109,7 @@ def quantize(
     if patches < 1 or not max_drop >= 0.0:
         raise UsageError("--patches is 1 or more, --max-drop 0 or more")
     method = ALIASES.get(method, method)
-    first = Settings(
+    first = QuantizationSettings(
         method="minmax" if method == AUTO else method,
         percentile=percentile,
         weight_bits=TARGETS[target],
@@ -122,12 +122,12 @@ def quantize(
     check_opset(DEFAULT_OPSET, int8=True)
     source = load_model(model)
     smallest, apart = smallest_side(source.metadata), bool(validation)
-    given = sample(calibration, useful(patches, apart=apart), smallest=smallest)
-    _tell_sample(given, "calibrating" if apart else "calibrating and validating", quiet)
+    given = choose_pictures(calibration, useful(patches, apart=apart), smallest=smallest)
+    _tell_choice(given, "calibrating" if apart else "calibrating and validating", quiet)
     measured = None
     if validation:
-        measured = sample(validation, VALIDATION_PICTURES, smallest=smallest)
-        _tell_sample(measured, "validating", quiet)
+        measured = choose_pictures(validation, VALIDATION_PICTURES, smallest=smallest)
+        _tell_choice(measured, "validating", quiet)
     ready = prepare(
         given.pictures,
         given.names,
@@ -162,7 +162,7 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(int(i) for i in text.split(",") if i)
 
 
-def _tell_sample(found: Sample, purpose: str, quiet: bool) -> None:
+def _tell_choice(found: PictureChoice, purpose: str, quiet: bool) -> None:
     """Say what was read, and what was left out of it."""
     if not quiet:
         say_left_out(found.left_out, quiet=False)

@@ -68,7 +68,7 @@ def train(
 ) -> None:
     """Train a network by a recipe; ends with a model file and its card."""
     from vdsr.training.recipe_file import load_recipe
-    from vdsr.training.run import Options
+    from vdsr.training.run import TrainingOptions
 
     chosen = load_recipe(recipe)
     if output.suffix != ".onnx":
@@ -97,7 +97,7 @@ def train(
         folder,
         start=start,
         resume=resume,
-        options=Options(
+        options=TrainingOptions(
             devices=devices,
             threads=threads,
             progress=not quiet and sys.stderr.isatty(),

@@ -22,7 +22,7 @@ BICUBIC = "bicubic"
 _WARM_UP = 48
 
 
-class Contestant:
+class Candidate:
     """A model on one backend, opened when it is first needed.
 
     Args:

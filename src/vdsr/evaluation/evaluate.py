@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from vdsr.data.datasets import Dataset
 from vdsr.errors import InputError, UsageError
-from vdsr.evaluation.candidates import BICUBIC, Contestant, read_picture
+from vdsr.evaluation.candidates import BICUBIC, Candidate, read_picture
 from vdsr.evaluation.cases import Case, Picture
+from vdsr.evaluation.cutouts import Cutout, cut_out
 from vdsr.evaluation.fid import PATCH, FeatureNetwork, Features, frechet_distance, patches
 from vdsr.evaluation.protocols import CROPS, PROTOCOLS, prepare
-from vdsr.evaluation.samples import Sample, sample
 
 SMALLEST_SCALE, LARGEST_SCALE = 2, 8
 
@@ -24,7 +24,7 @@ OnStep = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EvaluationSettings:
     """How to measure.
 
     Attributes:
@@ -35,7 +35,7 @@ class Settings:
         consistency: whether results are also shrunk again and compared with the input.
         speed: whether seconds per megapixel of output are given.
         fid: the network whose features are compared; None for no FID.
-        samples: whether cut-outs are kept, for a report.
+        cutouts: whether cut-outs are kept, for a report.
 
     Raises:
         UsageError: for settings that do not fit each other.
@@ -48,7 +48,7 @@ class Settings:
     consistency: bool = False
     speed: bool = False
     fid: FeatureNetwork | None = None
-    samples: bool = False
+    cutouts: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -75,7 +75,7 @@ class ImageResult:
         psnr, ssim: dB, and -1..1.
         seconds: see `Row`.
         further: other figures by name, in dB or as named.
-        sample: cut-outs, where they are kept.
+        cutout: what is shown of it, where they are kept.
     """
 
     image: str
@@ -83,7 +83,7 @@ class ImageResult:
     ssim: float
     seconds: float
     further: Mapping[str, float] = field(default_factory=dict)
-    sample: Sample | None = None
+    cutout: Cutout | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As an object for JSON; what is not finite becomes null."""
@@ -148,8 +148,8 @@ class Row:
 
 def evaluate(
     dataset: Dataset,
-    settings: Settings,
-    contestants: Sequence[Contestant],
+    settings: EvaluationSettings,
+    candidates: Sequence[Candidate],
     *,
     progress: OnStep | None = None,
 ) -> Iterator[Row]:
@@ -158,7 +158,7 @@ def evaluate(
     Args:
         dataset: the pictures.
         settings: how to measure.
-        contestants: the models; they are opened here, but not closed.
+        candidates: the models; they are opened here, but not closed.
         progress: called before every picture with what is done, of how much, and its name.
 
     Yields:
@@ -169,11 +169,11 @@ def evaluate(
             there are would be figures of another dataset.
         VdsrError: as the backends and the upscaler.
     """
-    for contestant in contestants:
-        contestant.open(settings.protocol)
+    for candidate in candidates:
+        candidate.open(settings.protocol)
     total = len(settings.scales) * len(dataset.pictures)
     for i, scale in enumerate(settings.scales):
-        tallies = [_Tally(settings), *(_Tally(settings, contestant) for contestant in contestants)]
+        tallies = [_Tally(settings), *(_Tally(settings, candidate) for candidate in candidates)]
         originals: list[Features] = []
         for j, path in enumerate(dataset.pictures):
             if progress is not None:
@@ -190,7 +190,7 @@ def evaluate(
             yield tally.row(dataset.name, scale, originals)
 
 
-def _case(path: Path, scale: int, settings: Settings) -> Case:
+def _case(path: Path, scale: int, settings: EvaluationSettings) -> Case:
     given = None
     if settings.inputs is not None:
         given = read_picture(_input_of(path, scale, settings.inputs))
@@ -219,11 +219,11 @@ def _input_of(path: Path, scale: int, folder: Path) -> Path:
 
 
 class _Tally:
-    """Collects what one contestant does on all pictures at one scale; bicubic if None."""
+    """Collects what one candidate does on all pictures at one scale; bicubic if None."""
 
-    def __init__(self, settings: Settings, contestant: Contestant | None = None) -> None:
+    def __init__(self, settings: EvaluationSettings, candidate: Candidate | None = None) -> None:
         self._settings = settings
-        self._contestant = contestant
+        self._candidate = candidate
         self._images: list[ImageResult] = []
         self._features: list[Features] = []
         self._pixels = 0
@@ -234,12 +234,12 @@ class _Tally:
         Raises:
             ValueError: if it is too small.
         """
-        if self._contestant is None:
+        if self._candidate is None:
             result, seconds = case.bicubic, case.bicubic_seconds
         else:
-            result, seconds = case.restore(self._contestant)
+            result, seconds = case.restore(self._candidate)
         score = case.reading.score(result)
-        wanted = self._settings.samples and self._contestant is not None
+        wanted = self._settings.cutouts and self._candidate is not None
         self._images.append(
             ImageResult(
                 image=name,
@@ -247,7 +247,7 @@ class _Tally:
                 ssim=score.ssim,
                 seconds=seconds,
                 further=self._further(case, result, seconds),
-                sample=sample(case, result) if wanted else None,
+                cutout=cut_out(case, result) if wanted else None,
             )
         )
         self._pixels += case.pixels
@@ -278,15 +278,15 @@ class _Tally:
             further["seconds_per_megapixel"] = seconds / self._pixels * 1e6
         if settings.fid is not None:
             further["fid"] = _fid(settings.fid, originals, self._features)
-        contestant = self._contestant
+        candidate = self._candidate
         return Row(
             dataset=dataset,
             scale=scale,
             protocol=settings.protocol,
             crop=settings.crop,
-            model=BICUBIC if contestant is None else contestant.name,
-            precision=None if contestant is None else contestant.precision,
-            backend=None if contestant is None else contestant.backend,
+            model=BICUBIC if candidate is None else candidate.name,
+            precision=None if candidate is None else candidate.precision,
+            backend=None if candidate is None else candidate.backend,
             psnr=float(np.mean([image.psnr for image in images])),
             ssim=float(np.mean([image.ssim for image in images])),
             seconds=seconds,

@@ -10,10 +10,10 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from vdsr.evaluation.cutouts import RESIDUAL_GAIN
 from vdsr.evaluation.evaluate import ImageResult, Row
 from vdsr.evaluation.plot import plot
 from vdsr.evaluation.report import cell, columns, title
-from vdsr.evaluation.samples import RESIDUAL_GAIN
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
@@ -88,7 +88,7 @@ def _crops(rows: list[Row]) -> Iterator[str]:
         group = [row for row in rows if (row.dataset, row.scale) == (dataset, scale)]
         # Bicubic comes first in every group.
         for results in zip(*(row.images for row in group), strict=True):
-            restored = [pair for pair in zip(group, results, strict=True) if pair[1].sample]
+            restored = [pair for pair in zip(group, results, strict=True) if pair[1].cutout]
             if restored:
                 name = html.escape(f"{dataset} x{scale}: {results[0].image}")
                 yield f'<h3>{name}</h3><div class="crops">'
@@ -97,15 +97,15 @@ def _crops(rows: list[Row]) -> Iterator[str]:
 
 
 def _figures(bicubic: ImageResult, restored: list[tuple[Row, ImageResult]]) -> Iterator[str]:
-    first = restored[0][1].sample
+    first = restored[0][1].cutout
     if first is not None:
         yield _figure(first.original, "original")
         yield _figure(first.bicubic, f"bicubic, {cell('psnr', bicubic.psnr)} dB")
     for row, result in restored:
-        if result.sample is not None:
+        if result.cutout is not None:
             text = f"{label(row)}, {cell('psnr', result.psnr)} dB"
-            yield _figure(result.sample.result, text)
-            yield _figure(result.sample.residual, f"its residual, times {RESIDUAL_GAIN:g}")
+            yield _figure(result.cutout.result, text)
+            yield _figure(result.cutout.residual, f"its residual, times {RESIDUAL_GAIN:g}")
 
 
 def _figure(picture: NDArray[np.uint8], text: str) -> str:

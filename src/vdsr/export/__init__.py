@@ -1,6 +1,6 @@
 """Formats that a model is exported to: one small module each, loaded when it is asked for.
 
-A module has a constant `FORMAT`, a `Format`. Whatever it writes goes to a temporary folder
+A module has a constant `FORMAT`, an `ExportFormat`. Whatever it writes goes to a temporary folder
 first, is run there through its own runtime, and is compared with the source model; only
 what is within its tolerance is moved to where it was asked for.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from vdsr.errors import OutputError, UsageError
 from vdsr.export.check import Finding, compare
-from vdsr.export.format import Format, Options, Plan, Report
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, Report
 from vdsr.export.pictures import check_pictures
 from vdsr.export.source import network_of
 from vdsr.model.file import ModelFile
 from vdsr.outputs import put, refuse_existing, work_folder
 
-__all__ = ["FORMATS", "Format", "Options", "Report", "export", "format_of"]
+__all__ = ["FORMATS", "ExportFormat", "ExportOptions", "Report", "export", "format_of"]
 
 FORMATS = {
     "onnx": "vdsr.export.onnx",
@@ -33,7 +33,7 @@ FORMATS = {
 }
 
 
-def format_of(name: str) -> Format:
+def format_of(name: str) -> ExportFormat:
     """The format of this name.
 
     Raises:
@@ -41,11 +41,13 @@ def format_of(name: str) -> Format:
     """
     if name not in FORMATS:
         raise UsageError(f"unknown format {name!r}: {', '.join(FORMATS)}")
-    found: Format = importlib.import_module(FORMATS[name]).FORMAT
+    found: ExportFormat = importlib.import_module(FORMATS[name]).FORMAT
     return found
 
 
-def export(model: ModelFile, format: str, output: Path, options: Options | None = None) -> Report:
+def export(
+    model: ModelFile, format: str, output: Path, options: ExportOptions | None = None
+) -> Report:
     """Export a model, and prove that the export computes what the model does.
 
     Args:
@@ -53,7 +55,7 @@ def export(model: ModelFile, format: str, output: Path, options: Options | None 
         format: a name of `FORMATS`.
         output: the file, or the folder, to make. Formats of two files put the second one
             beside it.
-        options: see `Options`.
+        options: see `ExportOptions`.
 
     Returns:
         What was written, and how far it is from the model.
@@ -66,7 +68,7 @@ def export(model: ModelFile, format: str, output: Path, options: Options | None 
             there already; nothing is left of it.
     """
     start = time.perf_counter()
-    options = options or Options()
+    options = options or ExportOptions()
     kind = format_of(format)
     precision = _settle(kind, model, output, options)
     network = network_of(model, precision)
@@ -91,7 +93,7 @@ def export(model: ModelFile, format: str, output: Path, options: Options | None 
     )
 
 
-def _settle(kind: Format, model: ModelFile, output: Path, options: Options) -> str:
+def _settle(kind: ExportFormat, model: ModelFile, output: Path, options: ExportOptions) -> str:
     """The precision to export in; refuses what the format does not have."""
     for name in ("shape", "opset", "scale", "calibration"):
         if getattr(options, name) is not None and name not in kind.takes:
@@ -112,7 +114,7 @@ def _settle(kind: Format, model: ModelFile, output: Path, options: Options) -> s
     return precision
 
 
-def _refuse_to_replace(plan: Plan, output: Path, options: Options) -> None:
+def _refuse_to_replace(plan: ExportPlan, output: Path, options: ExportOptions) -> None:
     """See that nothing is in the way, before any work is done."""
     # The folder of an export to a folder is not made, either.
     if not output.parent.is_dir():
@@ -134,7 +136,7 @@ def _refuse_to_replace(plan: Plan, output: Path, options: Options) -> None:
 
 
 def _check(
-    plan: Plan, folder: Path, model: ModelFile, output: Path, options: Options
+    plan: ExportPlan, folder: Path, model: ModelFile, output: Path, options: ExportOptions
 ) -> tuple[Finding, ...]:
     if not options.check:
         return ()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ExportOptions:
     """What can be asked of an export.
 
     Attributes:
@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ExportPlan:
     """How one export is made.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Format:
+class ExportFormat:
     """A format.
 
     Attributes:
@@ -81,7 +81,7 @@ class Format:
     suffix: str
     precisions: tuple[str, ...]
     takes: frozenset[str]
-    plan: Callable[[Network, str, Options], Plan]
+    plan: Callable[[Network, str, ExportOptions], ExportPlan]
 
 
 @dataclass(frozen=True, kw_only=True)

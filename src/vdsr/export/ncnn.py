@@ -17,7 +17,7 @@ import numpy as np
 
 from vdsr.errors import MissingExtra, OutputError
 from vdsr.export.check import Array, Run, luma_check
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.source import Network
 
 EXTRA = "export"
@@ -25,7 +25,7 @@ EXTRA = "export"
 _SHAPE = "[1,1,64,64]f32"
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     program = _pnnx()
     weights = str(Path(name).with_suffix(".bin"))
 
@@ -53,7 +53,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
     def open_files(folder: Path) -> Run:
         return run_files(folder / name, folder / weights, half=network.precision == "fp16")
 
-    return Plan(
+    return ExportPlan(
         names=(name, weights),
         write=write,
         checks=(luma_check("ncnn", open_files, network.precision),),
@@ -102,6 +102,6 @@ def run_files(param: Path, weights: Path, *, half: bool) -> Run:
     return run
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="ncnn", suffix=".param", precisions=("fp32", "fp16"), takes=frozenset(), plan=_plan
 )

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from vdsr.export.check import Check, Run, luma_check
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.source import Network
 from vdsr.inference import backends
 from vdsr.model.file import load_model
 from vdsr.model.onnx_writer import DEFAULT_OPSET
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     # Made at once, so that an opset that cannot be had is refused before anything else.
     data = network.onnx(opset=options.opset, shape=options.shape)
 
     def write(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
-    return Plan(
+    return ExportPlan(
         names=(name,),
         write=write,
         checks=(check_model_file(name, network.precision, options.shape),),
@@ -51,7 +51,7 @@ def shape_text(shape: tuple[int, int, int, int] | None) -> str:
     return "Nx1xHxW" if shape is None else "x".join(map(str, shape))
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="onnx",
     suffix=".onnx",
     precisions=("fp32", "fp16", "int8"),

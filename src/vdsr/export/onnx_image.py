@@ -21,7 +21,7 @@ import numpy as np
 
 from vdsr.errors import MissingExtra, UsageError
 from vdsr.export.check import SIDE, Array, Check, Run, Tolerance
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.openvino import run_file as run_by_openvino
 from vdsr.export.source import Network
 from vdsr.imaging.color import RANGES
@@ -46,7 +46,7 @@ _TOLERANCE = {
 }
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     if options.scale not in SCALES:
         given = "none was given" if options.scale is None else f"not {options.scale}"
         raise UsageError(f"the format onnx-image enlarges by --scale 2, 3 or 4; {given}")
@@ -78,7 +78,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
             side=SIDE // scale,
         )
 
-    return Plan(
+    return ExportPlan(
         names=(name,),
         write=write,
         checks=(check("ONNX Runtime", run_by_onnxruntime), check("OpenVINO", run_by_openvino)),
@@ -260,7 +260,7 @@ class _Picture:
         return name
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="onnx-image",
     suffix=".onnx",
     precisions=("fp32", "fp16", "int8"),

@@ -10,7 +10,7 @@ import openvino
 from openvino.passes import ConstantFolding, Manager
 
 from vdsr.export.check import Array, Run, luma_check
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.onnx import shape_text
 from vdsr.export.source import Network
 from vdsr.model.file import PREFIX
@@ -18,7 +18,7 @@ from vdsr.model.file import PREFIX
 _METADATA = "framework"
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     def write(folder: Path) -> None:
         half = network.precision == "fp16"
         # Halves are OpenVINO's own: weights in fp16, and every runtime computes as it can.
@@ -32,7 +32,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
         _number(graph)
         openvino.save_model(graph, folder / name, compress_to_fp16=half)
 
-    return Plan(
+    return ExportPlan(
         names=(name, str(Path(name).with_suffix(".bin"))),
         write=write,
         checks=(
@@ -72,7 +72,7 @@ def run_file(path: Path) -> Run:
     return run
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="openvino",
     suffix=".xml",
     precisions=("fp32", "fp16", "int8"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.onnx import check_model_file, shape_text
 from vdsr.export.source import Network
 from vdsr.export.tensorrt_engine import build_engine
@@ -40,7 +40,7 @@ class Profile:
 FREE = Profile(least=(1, 1, 64, 64), best=(1, 1, 512, 512), most=(1, 1, 1088, 1920))
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     data = network.onnx(opset=options.opset, shape=options.shape)
     half = network.precision == "fp16"
     profile = FREE if options.shape is None else None
@@ -59,7 +59,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
             shapes = None if profile is None else (profile.least, profile.best, profile.most)
             (made / ENGINE).write_bytes(build_engine(data, half=half, shapes=shapes))
 
-    return Plan(
+    return ExportPlan(
         names=(name,),
         write=write,
         checks=(check_model_file(f"{name}/{MODEL}", network.precision, options.shape),),
@@ -167,7 +167,7 @@ def _readme(metadata: ModelMetadata, shape: str, profile: Profile | None) -> str
     )
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="tensorrt",
     suffix="",
     # TensorRT's int8 is signed; the activations of an int8 model file are not.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vdsr.errors import MissingExtra
 from vdsr.export.check import SIDE, Array, Run, luma_check
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.source import Network
 from vdsr.model.architecture import Architecture
 
@@ -23,7 +23,7 @@ _HALF_SIDE = 48
 _TRACED = (1, 1, 32, 32)
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("torch", "train")
     half = network.precision == "fp16"
@@ -35,7 +35,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
         return run_file(folder / name)
 
     side = _HALF_SIDE if half else SIDE
-    return Plan(
+    return ExportPlan(
         names=(name,),
         write=write,
         checks=(luma_check("PyTorch", open_file, network.precision, side=side),),
@@ -105,6 +105,6 @@ def _no_warning() -> Iterator[None]:
         yield
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="torchscript", suffix=".pt", precisions=("fp32", "fp16"), takes=frozenset(), plan=_plan
 )

@@ -9,7 +9,7 @@ and were fitted to them, and biases that make up for the mean of what int8 will 
 from __future__ import annotations
 
 from vdsr.model.architecture import Architecture, FloatArray
-from vdsr.quantization.quantizer import Settings, quantize
+from vdsr.quantization.quantizer import QuantizationSettings, quantize
 
 # Channels made wholly equal burden the weights, which are rounded plainly there: halfway, as
 # in SmoothQuant (see `equalize`).
@@ -30,5 +30,5 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
         VdsrError: if a layer's input is 0 everywhere or infinite.
     """
     # The first layer takes the picture itself, which is exact in 8 bits.
-    settings = Settings(method="kl", equalize=_POWER, keep_float=(0,))
+    settings = QuantizationSettings(method="kl", equalize=_POWER, keep_float=(0,))
     return quantize(architecture, inputs, settings).architecture

@@ -44,7 +44,7 @@ _MOMENT_PIXELS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class QuantizationSettings:
     """How to quantise.
 
     Attributes:
@@ -119,7 +119,7 @@ class Quantized:
         pixels: calibration pixels.
     """
 
-    settings: Settings
+    settings: QuantizationSettings
     exact: Architecture
     shifts: Mapping[int, FloatArray]
     architecture: Architecture
@@ -135,7 +135,9 @@ class Quantized:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def quantize(architecture: Architecture, patches: FloatArray, settings: Settings) -> Quantized:
+def quantize(
+    architecture: Architecture, patches: FloatArray, settings: QuantizationSettings
+) -> Quantized:
     """Quantise a network.
 
     Args:
@@ -151,7 +153,7 @@ def quantize(architecture: Architecture, patches: FloatArray, settings: Settings
 
 
 def quantize_in_ways(
-    architecture: Architecture, patches: FloatArray, ways: Sequence[Settings]
+    architecture: Architecture, patches: FloatArray, ways: Sequence[QuantizationSettings]
 ) -> tuple[Quantized, ...]:
     """Quantise a network in several ways, all beside one run of the float network.
 
@@ -196,7 +198,10 @@ def quantize_in_ways(
 
 
 def _prepared(
-    architecture: Architecture, patches: FloatArray, settings: Settings, chosen: set[int]
+    architecture: Architecture,
+    patches: FloatArray,
+    settings: QuantizationSettings,
+    chosen: set[int],
 ) -> tuple[Architecture, dict[int, FloatArray]]:
     """Channels of one range, idle ones put to work: the network, and shifts of layers' inputs."""
     shifts: dict[int, FloatArray] = {}
@@ -224,7 +229,7 @@ class _Walk:
         layers, quantized, table: see `Quantized`; of the layers that were taken.
     """
 
-    def __init__(self, settings: Settings, patches: FloatArray) -> None:
+    def __init__(self, settings: QuantizationSettings, patches: FloatArray) -> None:
         self.settings = settings
         self.layers: list[Layer] = []
         self.quantized: dict[int, QuantizedLayer] = {}
@@ -290,7 +295,7 @@ class _Walk:
         self._x += amount[:, None, None]
 
 
-def _step(i: int, histogram: Histogram, settings: Settings) -> tuple[float, float]:
+def _step(i: int, histogram: Histogram, settings: QuantizationSettings) -> tuple[float, float]:
     """The scale of a layer's input, and what becomes 255."""
     limit = threshold(histogram, settings.method, percentile=settings.percentile)
     # In the file it is a float32, and must be neither 0 nor infinite there.
@@ -304,7 +309,7 @@ def _step(i: int, histogram: Histogram, settings: Settings) -> tuple[float, floa
     return step, limit
 
 
-def _chosen(architecture: Architecture, settings: Settings) -> set[int]:
+def _chosen(architecture: Architecture, settings: QuantizationSettings) -> set[int]:
     """Layers that become int8."""
     last = architecture.depth - 1
     kept = (0, last) if settings.keep_float is None else settings.keep_float
@@ -342,7 +347,7 @@ def float_weight(layer: QuantizedLayer) -> FloatArray:
 
 
 def _integers(
-    layer: Layer, x: FloatArray, exact: FloatArray, step: float, settings: Settings
+    layer: Layer, x: FloatArray, exact: FloatArray, step: float, settings: QuantizationSettings
 ) -> QuantizedLayer:
     """A layer in int8, for inputs like `x`, multiples of `step`, in the stead of `exact`."""
     bits, weight = settings.weight_bits, layer.weight

@@ -10,7 +10,7 @@ from vdsr.inference import backends
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import Pictures
-from vdsr.quantization.quantizer import Quantized, Settings, quantize_in_ways
+from vdsr.quantization.quantizer import QuantizationSettings, Quantized, quantize_in_ways
 from vdsr.quantization.thresholds import METHODS
 
 AUTO = "auto"
@@ -41,7 +41,7 @@ class Trial:
 def trials(
     model: ModelFile,
     pictures: Pictures,
-    settings: Sequence[Settings],
+    settings: Sequence[QuantizationSettings],
     *,
     name: str | None = None,
     backend: str = "auto",
@@ -82,7 +82,7 @@ def trials(
     return tuple(sorted(found, key=lambda trial: trial.worst))
 
 
-def ways(settings: Settings, method: str) -> tuple[Settings, ...]:
+def ways(settings: QuantizationSettings, method: str) -> tuple[QuantizationSettings, ...]:
     """The settings to try: with `method`, or with all for `auto`."""
     methods = METHODS if method == AUTO else (method,)
     return tuple(replace(settings, method=one) for one in methods)

@@ -49,7 +49,7 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class TrainingOptions:
     """What a run takes beside its recipe.
 
     Attributes:

@@ -24,7 +24,7 @@ from vdsr.training.network import Chain
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
 from vdsr.training.recipe import Recipe
-from vdsr.training.run import Options, Outcome, Start
+from vdsr.training.run import Outcome, Start, TrainingOptions
 from vdsr.training.validation import Validation, hold_out
 
 _DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
@@ -37,7 +37,7 @@ def train(
     *,
     start: Start | None = None,
     resume: bool = False,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
 ) -> Outcome:
     """Train, or go on training.
 
@@ -62,13 +62,13 @@ def train(
         OutputError: if a checkpoint or log cannot be written.
         VdsrError: if the loss is no number or diverges; the last good checkpoint is kept.
     """
-    return _Run(recipe, pack, folder, options or Options()).go(start, resume)
+    return _Training(recipe, pack, folder, options or TrainingOptions()).go(start, resume)
 
 
-class _Run:
+class _Training:
     """One call of `train`."""
 
-    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, options: Options) -> None:
+    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, options: TrainingOptions) -> None:
         self._recipe, self._pack, self._folder, self._options = recipe, pack, folder, options
         self._path = folder / NAME
         self._device = lightning.device()

@@ -10,7 +10,7 @@ import numpy as np
 
 from vdsr.errors import UsageError
 from vdsr.export.check import Check, Run, luma_check
-from vdsr.export.format import Format, Options, Plan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.onnx import check_model_file
 from vdsr.export.source import Network
 from vdsr.export.torchscript import run_file, save
@@ -45,7 +45,7 @@ from vdsr.vacc.pictures import (
 _FOLDERS = ("build", "calibration", "inputs", "pictures")
 
 
-def _plan(network: Network, name: str, options: Options) -> Plan:
+def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     net = network.architecture
     if (net.fold, net.planes) != (1, 1):
         raise UsageError(
@@ -67,7 +67,7 @@ def _plan(network: Network, name: str, options: Options) -> Plan:
     def torchscript(folder: Path) -> Run:
         return run_file(folder / name / content.torchscript)
 
-    return Plan(
+    return ExportPlan(
         names=(name,),
         write=write,
         checks=(
@@ -175,7 +175,7 @@ class _Content:
         )
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="vacc",
     suffix="",
     precisions=("fp32",),

@@ -15,7 +15,7 @@ _STEP = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class Cutout:
     """The same window of four pictures, each uint8 `[h, w]` or `[h, w, 3]`.
 
     Attributes:
@@ -29,7 +29,7 @@ class Sample:
     residual: NDArray[np.uint8]
 
 
-def sample(case: Case, result: Picture) -> Sample:
+def cut_out(case: Case, result: Picture) -> Cutout:
     """Cut out the window in which bicubic interpolation errs most.
 
     Args:
@@ -44,7 +44,7 @@ def sample(case: Case, result: Picture) -> Sample:
         window = rounded(planes[:, top : top + SIDE, left : left + SIDE]).astype(np.uint8)
         return window[0] if len(window) == 1 else window.transpose(1, 2, 0)
 
-    return Sample(
+    return Cutout(
         original=cut(reading.original),
         bicubic=cut(bicubic),
         result=cut(restored),

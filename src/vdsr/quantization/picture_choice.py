@@ -14,7 +14,7 @@ from vdsr.quantization.spread import spread
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class PictureChoice:
     """Pictures that were read.
 
     Attributes:
@@ -30,7 +30,7 @@ class Sample:
     left_out: tuple[str, ...]
 
 
-def sample(folders: Sequence[Path], count: int, *, smallest: int) -> Sample:
+def choose_pictures(folders: Sequence[Path], count: int, *, smallest: int) -> PictureChoice:
     """Read pictures of some folders, and no more than are needed.
 
     Left out, and replaced by others, are files that cannot be read, pictures that are too
@@ -57,4 +57,4 @@ def sample(folders: Sequence[Path], count: int, *, smallest: int) -> Sample:
     if not found:
         raise none_found(folders, "calibrate or validate on", left_out)
     _, names, pictures = zip(*found, strict=True)
-    return Sample(pictures=pictures, names=names, files=len(files), left_out=tuple(left_out))
+    return PictureChoice(pictures=pictures, names=names, files=len(files), left_out=tuple(left_out))
