@@ -114,7 +114,7 @@ def run(
     return samples
 
 
-def check(one: Mapped, colour: NDArray[np.float64], broken: bool) -> str | None:
+def check(one: Mapped[Path], colour: NDArray[np.float64], broken: bool) -> str | None:
     """What is wrong with a result, or None."""
     if broken:
         named = isinstance(one.error, InputError) and str(one.error).startswith(f"{one.source}: ")

@@ -15,22 +15,102 @@ backend are loaded when the first name below is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+import logging
+from typing import TYPE_CHECKING
 
-from vdsr.version import __version__
+from vdsr import errors as errors
+from vdsr.errors import BackendError as BackendError
+from vdsr.errors import CheckpointError as CheckpointError
+from vdsr.errors import FileError as FileError
+from vdsr.errors import InputError as InputError
+from vdsr.errors import MissingExtra as MissingExtra
+from vdsr.errors import ModelError as ModelError
+from vdsr.errors import OutOfMemory as OutOfMemory
+from vdsr.errors import OutputError as OutputError
+from vdsr.errors import UnsupportedType as UnsupportedType
+from vdsr.errors import UsageError as UsageError
+from vdsr.errors import VdsrError as VdsrError
+from vdsr.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from vdsr.imaging.degrade import degrade as degrade
+    from vdsr.imaging.files.images import read_image as read_image
+    from vdsr.imaging.files.images import write_image as write_image
+    from vdsr.imaging.metrics import psnr as psnr
+    from vdsr.imaging.metrics import ssim as ssim
+    from vdsr.imaging.resample import imresize as imresize
+    from vdsr.inference.backends import Backend as Backend
     from vdsr.inference.engine import Result as Result
     from vdsr.inference.mapping import Mapped as Mapped
+    from vdsr.inference.plan import Progress as Progress
+    from vdsr.inference.target import Target as Target
     from vdsr.inference.upscaler import Upscaler as Upscaler
     from vdsr.inference.upscaler import upscale as upscale
+    from vdsr.model.file import ModelFile as ModelFile
+    from vdsr.model.file import load_model as load_model
 
-__all__ = ["Mapped", "Result", "Upscaler", "__version__", "upscale"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "CheckpointError",
+    "FileError",
+    "InputError",
+    "Mapped",
+    "MissingExtra",
+    "ModelError",
+    "ModelFile",
+    "OutOfMemory",
+    "OutputError",
+    "Progress",
+    "Result",
+    "Target",
+    "UnsupportedType",
+    "Upscaler",
+    "UsageError",
+    "VdsrError",
+    "__version__",
+    "degrade",
+    "errors",
+    "imresize",
+    "load_model",
+    "psnr",
+    "read_image",
+    "ssim",
+    "upscale",
+    "write_image",
+]
+
+# Where the names are that are loaded when they are first used.
+_MODULES = {
+    "Backend": "inference.backends",
+    "Mapped": "inference.mapping",
+    "ModelFile": "model.file",
+    "Progress": "inference.plan",
+    "Result": "inference.engine",
+    "Target": "inference.target",
+    "Upscaler": "inference.upscaler",
+    "degrade": "imaging.degrade",
+    "imresize": "imaging.resample",
+    "load_model": "model.file",
+    "psnr": "imaging.metrics",
+    "read_image": "imaging.files.images",
+    "ssim": "imaging.metrics",
+    "upscale": "inference.upscaler",
+    "write_image": "imaging.files.images",
+}
+
+# Says nothing unless the program that uses this package asks: `logging.basicConfig()`.
+logging.getLogger("vdsr").addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attributes are of any type
-    if name in ("Mapped", "Result", "Upscaler", "upscale"):
-        from vdsr.inference import upscaler
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'vdsr' has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"vdsr.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
 
-        return getattr(upscaler, name)
-    raise AttributeError(f"module 'vdsr' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

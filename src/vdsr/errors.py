@@ -1,12 +1,13 @@
 """Every error that this package raises on purpose.
 
     VdsrError
-    ├── UsageError              the request itself is wrong: exit code 2
+    ├── UsageError              (also a ValueError) the request itself is wrong: exit code 2
     │   ├── ModelError          no such model, or a file that is no intact model file
     │   ├── BackendError        a backend or precision that this machine or model lacks
-    │   └── MissingExtra        an optional dependency that is not installed
+    │   └── MissingExtra        (also an ImportError) an optional dependency is not installed
     ├── FileError               one file could not be done: exit code 1
     │   ├── InputError          it cannot be read, or is no picture that can be enlarged
+    │   │   ├── UnsupportedType (also a TypeError) it is of a type that is not taken
     │   │   └── CheckpointError a checkpoint that cannot be imported, or must not be
     │   └── OutputError         it cannot be written
     │       └── OutputExists    it is there already, and may not be replaced
@@ -25,7 +26,7 @@ class VdsrError(Exception):
     exit_code = 1
 
 
-class UsageError(VdsrError):
+class UsageError(VdsrError, ValueError):
     """The request is wrong, whatever the files hold."""
 
     exit_code = 2
@@ -39,7 +40,7 @@ class BackendError(UsageError):
     """A backend, device or precision is not to be had on this machine."""
 
 
-class MissingExtra(UsageError):
+class MissingExtra(UsageError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str | None) -> None:
@@ -48,6 +49,9 @@ class MissingExtra(UsageError):
         self.package = package
         self.extra = extra
 
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str | None]]:
+        return MissingExtra, (self.package, self.extra)
+
 
 class FileError(VdsrError):
     """One file could not be done; others may."""
@@ -55,6 +59,10 @@ class FileError(VdsrError):
 
 class InputError(FileError):
     """A file or array cannot be read or enlarged."""
+
+
+class UnsupportedType(InputError, TypeError):
+    """What was given as a picture is of a type that is not taken."""
 
 
 class CheckpointError(InputError):

@@ -21,9 +21,10 @@ from vdsr import Mapped, Result, Upscaler
 from vdsr.errors import BackendError, InputError, OutOfMemory, OutputError, UsageError, VdsrError
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.inference import backends
-from vdsr.inference.engine import Enlarger, FileOptions
+from vdsr.inference.engine import Engine
 from vdsr.inference.mapping import map_pictures
 from vdsr.inference.memory import MIB
+from vdsr.inference.order import Order
 from vdsr.inference.target import Target
 
 PATIENCE = 20  # seconds, for what takes milliseconds
@@ -65,7 +66,7 @@ def stubbed(
     in_flight: int = 2,
     workers: int | None = None,
 ) -> Generator[Mapped, None, None]:
-    enlarger = Enlarger(
+    engine = Engine(
         model=zero_network(),
         choice=backends.Choice(backend="openvino", precision="fp32"),
         network=Stub(act),
@@ -74,9 +75,8 @@ def stubbed(
     )
     return map_pictures(
         iter(images),
-        lambda: enlarger,
-        Target(scale=2),
-        FileOptions(),
+        lambda: engine,
+        Order(target=Target(scale=2)),
         in_flight=in_flight,
         workers=workers or in_flight,
     )
@@ -498,7 +498,7 @@ def test_networks_are_opened_once_for_each_number(monkeypatch):
         for in_flight in (1, 2, 5, None, 1):
             assert len(list(upscaler.map([gray(9)] * 3, scale=2, in_flight=in_flight))) == 3
         assert opened == [1, 2]
-        networks = [upscaler._enlarger.network, *upscaler._parallel.values()]
+        networks = [upscaler._engine.network, *upscaler._parallel.values()]
     for network in networks:
         with pytest.raises(BackendError, match="closed"):
             network.run(np.zeros((1, 1, 4, 4), np.float32))

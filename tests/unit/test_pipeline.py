@@ -10,7 +10,7 @@ import pytest
 
 from networks import small_network, zero_network
 from vdsr import Upscaler
-from vdsr.errors import InputError, OutOfMemory, UsageError
+from vdsr.errors import InputError, OutOfMemory
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.resample import imresize
@@ -92,7 +92,7 @@ def test_the_residual_is_the_networks(small: Upscaler):
     image = picture((16, 16, 3), "float32") * np.float32(0.2) + np.float32(0.4)
     planes = imresize(image.transpose(2, 0, 1), scale=2.0)
     luma = (STUDIO.luma(planes * np.float32(255)) / np.float32(255)).astype(np.float32)
-    restored = small._enlarger.network.run(luma[None, None])[0, 0]
+    restored = small._engine.network.run(luma[None, None])[0, 0]
     result = small.upscale(image, scale=2).transpose(2, 0, 1).astype(np.float64) * 255
     assert np.abs(STUDIO.luma(result) - restored * 255).max() < 1e-3
 
@@ -152,7 +152,7 @@ def test_strips_bands_and_tiles_equal_the_whole(bands: int, target: Target):
     layout = PixelLayout(width=47, height=61, bands=bands, dtype="uint8")
     values = ValueRange.of("uint8", [], bands == 4)
     with Upscaler(model) as upscaler:
-        run = upscaler._enlarger.network.run
+        run = upscaler._engine.network.run
         whole, cut = (
             plan_job(layout, values, target, model=model, run=run, budget=500 * MIB, tile=tile)
             for tile in (None, 19)
@@ -171,7 +171,7 @@ def test_a_picture_that_ends_early_is_an_error():
     layout = PixelLayout(width=8, height=8, bands=1, dtype="uint8")
     values = ValueRange.of("uint8", [], False)
     with Upscaler(model) as upscaler:
-        run = upscaler._enlarger.network.run
+        run = upscaler._engine.network.run
         target = Target(scale=2)
         job = plan_job(layout, values, target, model=model, run=run, budget=500 * MIB, tile=None)
         with pytest.raises(InputError, match="ends after 5 of 8 rows"):
@@ -226,11 +226,6 @@ def test_numbers_that_are_none_are_refused(small: Upscaler, bad: float):
 def test_arrays_that_are_no_pictures_are_refused(small: Upscaler, image):
     with pytest.raises(InputError, match="an array of"):
         small.upscale(image, scale=2)
-
-
-def test_an_array_has_no_output_file(small: Upscaler):
-    with pytest.raises(UsageError, match="no output"):
-        small.upscale(np.zeros((4, 4), np.uint8), "out.png", scale=2)
 
 
 def test_work_that_fits_no_memory_is_refused_before_it_begins():

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vdsr.errors import UsageError
 from vdsr.imaging.resample import imresize
 
 Float = TypeVar("Float", np.float32, np.float64)
@@ -24,11 +25,11 @@ def crop_to_multiple(planes: NDArray[Any_], scale: int) -> NDArray[Any_]:
         scale: px.
 
     Raises:
-        ValueError: if a side is shorter than `scale`.
+        UsageError: if a side is shorter than `scale`.
     """
     height, width = planes.shape[-2:]
     if min(height, width) < scale:
-        raise ValueError(f"{height}x{width} px cannot be shrunk by {scale}")
+        raise UsageError(f"{height}x{width} px cannot be shrunk by {scale}")
     return planes[..., : height - height % scale, : width - width % scale]
 
 
@@ -67,5 +68,12 @@ def degrade(planes: NDArray[Float], scale: int) -> NDArray[Float]:
 
     Returns:
         Same shape and dtype; rounding it to 8 bits would cost the network 0.3 dB.
+
+    Raises:
+        UsageError: if a side is no multiple of `scale`: see `crop_to_multiple`.
+        UnsupportedType: for another dtype.
     """
+    if scale < 1 or any(side % scale for side in planes.shape[-2:]):
+        height, width = planes.shape[-2:]
+        raise UsageError(f"{height}x{width} px are no multiples of {scale}: crop them first")
     return enlarge(shrink(planes, scale), scale)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vdsr.errors import UsageError
+
 # Wang et al., "Image Quality Assessment: From Error Visibility to Structural
 # Similarity", IEEE TIP 13(4), 2004: window and constants of the authors' ssim.m.
 _WINDOW = 11
@@ -28,11 +30,11 @@ def shave(plane: Plane, border: int) -> NDArray[np.float64]:
         float64 `[..., H - 2 border, W - 2 border]`.
 
     Raises:
-        ValueError: if nothing would be left.
+        UsageError: if nothing would be left.
     """
     height, width = plane.shape[-2:]
     if border < 0 or 2 * border >= min(height, width):
-        raise ValueError(f"a border of {border} px leaves nothing of {height}x{width} px")
+        raise UsageError(f"a border of {border} px leaves nothing of {height}x{width} px")
     return np.asarray(plane[..., border : height - border, border : width - border], np.float64)
 
 
@@ -49,7 +51,7 @@ def psnr(image: Plane, reference: Plane, *, data_range: float, border: int) -> f
         dB; infinity for equal images.
 
     Raises:
-        ValueError: for different shapes, or a border that leaves nothing.
+        UsageError: for different shapes, or a border that leaves nothing.
     """
     _same_shape(image, reference)
     error = float(np.mean((shave(image, border) - shave(reference, border)) ** 2))
@@ -72,15 +74,15 @@ def ssim(image: Plane, reference: Plane, *, data_range: float, border: int) -> f
         1 for equal images, less for others.
 
     Raises:
-        ValueError: for different shapes, more than one plane, or less than 11x11 px
+        UsageError: for different shapes, more than one plane, or less than 11x11 px
             after shaving.
     """
     _same_shape(image, reference)
     if image.ndim != 2:
-        raise ValueError(f"SSIM is of one plane [H, W], not {list(image.shape)}")
+        raise UsageError(f"SSIM is of one plane [H, W], not {list(image.shape)}")
     x, y = shave(image, border), shave(reference, border)
     if min(x.shape) < _WINDOW:
-        raise ValueError(f"SSIM needs {_WINDOW}x{_WINDOW} px, got {x.shape[0]}x{x.shape[1]}")
+        raise UsageError(f"SSIM needs {_WINDOW}x{_WINDOW} px, got {x.shape[0]}x{x.shape[1]}")
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     mx, my = _blur(x), _blur(y)
     vx, vy, cov = _blur(x * x) - mx * mx, _blur(y * y) - my * my, _blur(x * y) - mx * my
@@ -107,4 +109,4 @@ def _weighted(plane: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
 
 def _same_shape(image: Plane, reference: Plane) -> None:
     if image.shape != reference.shape:
-        raise ValueError(f"images differ in shape: {image.shape} and {reference.shape}")
+        raise UsageError(f"images differ in shape: {image.shape} and {reference.shape}")

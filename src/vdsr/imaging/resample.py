@@ -21,6 +21,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vdsr.errors import UnsupportedType, UsageError
+
 Float = TypeVar("Float", np.float32, np.float64)
 
 # Outputs per dense product: small enough to waste few zeros, large enough for BLAS.
@@ -45,10 +47,10 @@ def output_length(length: int, scale: float) -> int:
     A product within 1e-9 (relative) of a whole number counts as that number: 49 x (1/49) is 1.
 
     Raises:
-        ValueError: unless the scale is a finite number above 0.
+        UsageError: unless the scale is a finite number above 0.
     """
     if not 0.0 < scale < math.inf:
-        raise ValueError(f"a scale is a finite number above 0, not {scale}")
+        raise UsageError(f"a scale is a finite number above 0, not {scale}")
     exact = length * scale
     nearest = round(exact)
     if math.isclose(exact, nearest, rel_tol=1e-9):
@@ -73,7 +75,7 @@ class Axis:
 
     def __post_init__(self) -> None:
         if self.length_in < 1 or self.length_out < 1 or not 0.0 < self.scale < math.inf:
-            raise ValueError(
+            raise UsageError(
                 f"cannot resize {self.length_in} to {self.length_out} px by {self.scale}"
             )
 
@@ -202,17 +204,17 @@ class Bicubic:
             `[..., r1 - r0, c1 - c0]` of the same dtype; any range, nothing is clipped.
 
         Raises:
-            ValueError: if the window lies outside of the output, or rows are missing.
+            UsageError: if the window lies outside of the output, or rows are missing.
         """
         r0, r1 = rows or (0, self.rows.length_out)
         c0, c1 = columns or (0, self.columns.length_out)
         if not (0 <= r0 < r1 <= self.rows.length_out and 0 <= c0 < c1 <= self.columns.length_out):
-            raise ValueError(f"no window {(r0, r1)} x {(c0, c1)} in an output of {self.shape_out}")
+            raise UsageError(f"no window {(r0, r1)} x {(c0, c1)} in an output of {self.shape_out}")
         if planes.shape[-1] != self.columns.length_in:
-            raise ValueError(f"{planes.shape[-1]} columns given, {self.columns.length_in} expected")
+            raise UsageError(f"{planes.shape[-1]} columns given, {self.columns.length_in} expected")
         low, high = self.rows.needed(r0, r1)
         if low < first_row or high > first_row + planes.shape[-2]:
-            raise ValueError(f"rows {(r0, r1)} need input rows {(low, high)}")
+            raise UsageError(f"rows {(r0, r1)} need input rows {(low, high)}")
         dtype = planes.dtype
         left, right = self.columns.needed(c0, c1)
         lead: tuple[int, ...] = planes.shape[:-2]
@@ -253,16 +255,16 @@ def imresize(
         rounded or clipped: cubic interpolation overshoots at edges.
 
     Raises:
-        ValueError: unless exactly one of scale and size is given, or for an empty window.
-        TypeError: for another dtype.
+        UsageError: unless exactly one of scale and size is given, or for an empty window.
+        UnsupportedType: for another dtype.
     """
     if planes.dtype not in (np.float32, np.float64):
-        raise TypeError(f"imresize takes float32 or float64, not {planes.dtype}")
+        raise UnsupportedType(f"imresize takes float32 or float64, not {planes.dtype}")
     height, width = planes.shape[-2:]
     if scale is not None and size is None:
         bicubic = Bicubic.by_scale(height, width, scale)
     elif size is not None and scale is None:
         bicubic = Bicubic.by_size(height, width, size)
     else:
-        raise ValueError("give either a scale or a size")
+        raise UsageError("give either a scale or a size")
     return bicubic.window(planes, rows=rows, columns=columns)

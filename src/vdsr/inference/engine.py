@@ -1,31 +1,40 @@
-"""One picture at a time through one network, as an array or from file to file."""
+"""One picture at a time through one network: into memory, or into a file."""
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import InputError, OutOfMemory
-from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
-from vdsr.imaging.files.decode import Samples
+from vdsr.imaging.files import PictureWriter
 from vdsr.imaging.files.encode import check_goal
-from vdsr.imaging.files.formats import check_quality
+from vdsr.imaging.files.formats import Format, check_quality
+from vdsr.imaging.files.images import Goal, delivered, log_notices, name_of
 from vdsr.inference import memory
 from vdsr.inference.backends import Backend, Choice
+from vdsr.inference.order import Order
+from vdsr.inference.pictures import Picture
 from vdsr.inference.pipeline import ValueRange
-from vdsr.inference.plan import Job, OnProgress, plan_job
+from vdsr.inference.plan import Job, plan_job
 from vdsr.inference.selection import int8_notice
 from vdsr.inference.target import Target, plan_passes
 from vdsr.model.file import ModelFile
 from vdsr.version import __version__
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
 # Bands are handed to the encoder in pieces, so that few of their bytes are held twice.
 _WRITE_ROWS = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,7 @@ class Result:
     """What was done to a file.
 
     Attributes:
-        input, output: paths.
+        input, output: paths; what is no path is named in angle brackets.
         width, height: of the output, px.
         scale: by which its sides grew.
         model: name of the model.
@@ -63,22 +72,7 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileOptions:
-    """How results are written.
-
-    Attributes:
-        format: name of the file format; None for that of the suffix.
-        quality: 1..100, for lossy formats; None for the format's own.
-        overwrite: whether an existing output may be replaced.
-    """
-
-    format: str | None = None
-    quality: int | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Enlarger:
+class Engine:
     """A network, and what a picture may cost. Holds nothing of a picture between two.
 
     Attributes:
@@ -96,89 +90,51 @@ class Enlarger:
     max_memory: int | None
     tile: int | None
 
-    def array(
-        self,
-        image: NDArray[Any],
-        target: Target,
-        progress: OnProgress | None = None,
-        values: ValueRange | None = None,
-    ) -> NDArray[Any]:
-        """Enlarge an array.
+    def into_memory(
+        self, picture: Picture, order: Order, values: ValueRange | None = None
+    ) -> NDArray[Any] | PillowImage:
+        """Enlarge a picture, and give back the result.
 
         Args:
-            image: see `Upscaler.upscale`.
-            target: what it is to become.
-            progress: called after every tile.
+            picture: what is enlarged.
+            order: what it is to become.
             values: what is black and white in it; None finds out.
 
         Returns:
-            An array of the same dtype (float64 becomes float32) and number of axes.
+            What `picture.finish` makes of it. It counts as working memory.
 
         Raises:
             UsageError, InputError, OutOfMemory: see `Upscaler.upscale`.
         """
-        samples = _as_samples(image)
-        height, width, bands = samples.shape
-        layout = PixelLayout(width=width, height=height, bands=bands, dtype=samples.dtype.name)
-        values = values or ValueRange.of(layout.dtype, [samples], layout.has_alpha)
-        job = self._plan(layout, values, target)
-        rows = list(job.run([samples], progress))
-        result = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return result[..., 0] if image.ndim == 2 else result
+        height, width = plan_passes(picture.layout.height, picture.layout.width, order.target)[
+            -1
+        ].shape_out
+        shape = (height, width, picture.layout.bands)
+        held = math.prod(shape) * np.dtype(picture.layout.dtype).itemsize
+        job, _ = self._plan(picture, order.target, values, held=held)
+        result = np.empty(shape, picture.layout.dtype)
+        top = 0
+        for band in job.run(picture.strips(), order.progress):
+            result[top : top + len(band)] = band
+            top += len(band)
+        if picture.reader is not None:
+            log_notices(picture.name, picture.reader.notices)
+        return picture.finish(result)
 
-    def file(
-        self,
-        path: Path,
-        goal: Path,
-        target: Target,
-        options: FileOptions,
-        progress: OnProgress | None = None,
-    ) -> Result:
-        """Enlarge a file into another.
+    def into_file(self, picture: Picture, goal: Goal, order: Order) -> Result:
+        """Enlarge a picture into a file, which is whole or not there.
 
         Raises:
             UsageError, InputError, OutputError, OutOfMemory: see `Upscaler.upscale`.
         """
         start = time.perf_counter()
-        format = format_of(goal, options.format)
-        check_quality(format, options.quality)
-        reader = PictureReader(path)
-        notices = list(reader.notices)
-        if (notice := int8_notice(self.model)) is not None:
-            notices.append(notice)
-        layout = PixelLayout(
-            width=reader.width, height=reader.height, bands=reader.bands, dtype=reader.dtype
-        )
-        # Sizes and goal are checked before a float picture is searched for its range.
-        plan_passes(layout.height, layout.width, target)
-        try:
-            values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
-            job = self._plan(layout, values, target)
-        except (InputError, OutOfMemory) as error:
-            raise type(error)(f"{path}: {error}") from error
-        if reader.dtype == "float32" and not values.is_unit:
-            notices.append(
-                f"float samples were taken as {values.low:g} (black) to {values.high:g} (white)"
-            )
-        check_goal(goal, job.layout, format, overwrite=options.overwrite)
-        writer = PictureWriter(
-            goal,
-            job.layout,
-            format,
-            source=reader,
-            quality=options.quality,
-            provenance=self._provenance(job.scale),
-            values=(values.low, values.high),
-            overwrite=options.overwrite,
-        )
-        with writer:
-            for band in job.run(reader.strips(), progress):
-                for top in range(0, len(band), _WRITE_ROWS):
-                    writer.write(band[top : top + _WRITE_ROWS])
+        with delivered(goal, order.format) as (path, format):
+            check_quality(format, order.quality)
+            job, notices = self._write(picture, path, format, order)
         seconds = time.perf_counter() - start
-        return Result(
-            input=str(path),
-            output=str(goal),
+        result = Result(
+            input=picture.name or "<array>",
+            output=name_of(goal),
             width=job.layout.width,
             height=job.layout.height,
             scale=job.scale,
@@ -188,8 +144,47 @@ class Enlarger:
             seconds=seconds,
             megapixels_per_second=job.layout.width * job.layout.height / seconds / 1e6,
             peak_memory_bytes=memory.peak_resident(),
-            notices=(*notices, *writer.notices),
+            notices=notices,
         )
+        _log.info(
+            "%s: %dx%d px in %.2f s", result.output, result.width, result.height, result.seconds
+        )
+        return result
+
+    def _write(
+        self, picture: Picture, path: Path, format: Format, order: Order
+    ) -> tuple[Job, tuple[str, ...]]:
+        """Returns what was done, and what is to be said of it."""
+        # Sizes are checked before a float picture is searched for its range.
+        plan_passes(picture.layout.height, picture.layout.width, order.target)
+        job, values = self._plan(picture, order.target)
+        check_goal(path, job.layout, format, overwrite=order.overwrite)
+        writer = PictureWriter(
+            path,
+            job.layout,
+            format,
+            source=picture.reader,
+            quality=order.quality,
+            provenance=self._provenance(job.scale),
+            values=(values.low, values.high),
+            overwrite=order.overwrite,
+        )
+        with writer:
+            for band in job.run(picture.strips(), order.progress):
+                for top in range(0, len(band), _WRITE_ROWS):
+                    writer.write(band[top : top + _WRITE_ROWS])
+        return job, (*self._notices(picture, values), *writer.notices)
+
+    def _notices(self, picture: Picture, values: ValueRange) -> list[str]:
+        """What is to be said of a picture before it is written."""
+        notices = [] if picture.reader is None else list(picture.reader.notices)
+        if (notice := int8_notice(self.model)) is not None:
+            notices.append(notice)
+        if picture.layout.dtype == "float32" and not values.is_unit:
+            notices.append(
+                f"float samples were taken as {values.low:g} (black) to {values.high:g} (white)"
+            )
+        return notices
 
     def _provenance(self, scale: float) -> dict[str, str]:
         metadata = self.model.metadata
@@ -201,31 +196,22 @@ class Enlarger:
             "Precision": self.choice.precision,
         }
 
-    def _plan(self, layout: PixelLayout, values: ValueRange, target: Target) -> Job:
-        return plan_job(
-            layout,
-            values,
-            target,
-            model=self.model,
-            run=self.network.run,
-            budget=self.max_memory or memory.available() // 2,
-            tile=self.tile,
-        )
-
-
-def _as_samples(image: NDArray[Any]) -> Samples:
-    """An array as `[H, W, bands]` of a sample type that files have.
-
-    Raises:
-        InputError: for another shape or dtype.
-    """
-    if image.dtype == np.float64:
-        image = image.astype(np.float32)
-    if image.dtype.name not in ("uint8", "uint16", "float32"):
-        raise InputError(f"an array of {image.dtype}: uint8, uint16, float32 or float64 is taken")
-    samples = image[..., None] if image.ndim == 2 else image
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or 0 in samples.shape:
-        raise InputError(
-            f"an array of shape {list(image.shape)}: [H, W] or [H, W, 1..4] with H, W >= 1 is taken"
-        )
-    return samples
+    def _plan(
+        self, picture: Picture, target: Target, values: ValueRange | None = None, held: int = 0
+    ) -> tuple[Job, ValueRange]:
+        layout = picture.layout
+        try:
+            values = values or ValueRange.of(layout.dtype, picture.strips(), layout.has_alpha)
+            job = plan_job(
+                layout,
+                values,
+                target,
+                model=self.model,
+                run=self.network.run,
+                budget=self.max_memory or memory.available() // 2,
+                tile=self.tile,
+                held=held,
+            )
+        except (InputError, OutOfMemory) as error:
+            raise picture.named(error) from error
+        return job, values

@@ -7,44 +7,57 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import BackendError, InputError, OutOfMemory, VdsrError
-from vdsr.imaging.files import PictureReader
-from vdsr.inference.engine import Enlarger, FileOptions, Result
-from vdsr.inference.target import Target
+from vdsr.errors import BackendError, InputError, OutOfMemory, UnsupportedType, VdsrError
+from vdsr.imaging.arrays import is_pillow
+from vdsr.imaging.files.images import Goal, is_encoded, is_goal, name_of
+from vdsr.inference.engine import Engine, Result
+from vdsr.inference.order import Order
+from vdsr.inference.pictures import TAKEN, opened
 
-AnyPath = str | os.PathLike[str]
-Item = NDArray[Any] | AnyPath | tuple[AnyPath, AnyPath]
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    # With defaults (PEP 696), which `typing` has from Python 3.13 on: a bare `Mapped` is any.
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    from vdsr.inference.pictures import Image
+
+    Item = Image | tuple[Image, Goal]
+    AnyResult = NDArray[Any] | PillowImage | Result
+    ItemT_co = DefaultTypeVar("ItemT_co", bound=Item, default=Item, covariant=True)
+    ResultT_co = DefaultTypeVar("ResultT_co", bound=AnyResult, default=AnyResult, covariant=True)
+else:
+    ItemT_co = TypeVar("ItemT_co", covariant=True)
+    ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mapped:
+class Mapped(Generic[ItemT_co, ResultT_co]):
     """What became of one picture.
 
     Attributes:
         index: its place in the input, from 0.
-        source: what was given: an array, a path, or a pair of paths.
-        result: an array for an array or a path (of a gray file `[H, W]`), a `Result` for
-            a pair; None if it failed.
-        error: why it failed, with its path, or its number if it is an array; else None.
+        source: what was given: a picture, or a pair of a picture and its output.
+        result: an array for an array or a picture file (of a gray one `[H, W]`), a Pillow
+            image for such an image, a `Result` for a pair; None if it failed.
+        error: why it failed, with its path, or its number if it has none; else None.
     """
 
     index: int
-    source: Item
-    result: NDArray[Any] | Result | None = None
+    source: ItemT_co
+    result: ResultT_co | None = None
     error: VdsrError | None = None
 
 
 def map_pictures(
     images: Iterator[Item],
-    open_enlarger: Callable[[], Enlarger],
-    target: Target,
-    options: FileOptions,
+    open_engine: Callable[[], Engine],
+    order: Order,
     *,
     in_flight: int,
     workers: int,
@@ -52,14 +65,15 @@ def map_pictures(
     """Enlarge pictures; see `Upscaler.map`.
 
     Args:
-        images, target, options, in_flight: see `Upscaler.map`.
-        open_enlarger: gives what enlarges, when the first picture is asked for.
+        images, in_flight: see `Upscaler.map`.
+        open_engine: gives what enlarges, when the first picture is asked for.
+        order: what each picture is to become.
         workers: threads.
 
     Yields:
         One `Mapped` per picture, in order.
     """
-    enlarger = open_enlarger()
+    engine = open_engine()
     waiting: deque[Future[Mapped]] = deque()
     # Not `enumerate`, which holds a picture while the next one is waited for.
     count, ended = 0, False
@@ -77,7 +91,7 @@ def map_pictures(
                     waiting.append(Future())
                     waiting[-1].set_exception(error)
                 else:
-                    waiting.append(pool.submit(_enlarge, enlarger, count, item, target, options))
+                    waiting.append(pool.submit(_enlarge, engine, count, item, order))
                     count += 1
                     del item
             if not waiting:
@@ -87,14 +101,10 @@ def map_pictures(
         pool.shutdown(cancel_futures=True)
 
 
-def _enlarge(
-    enlarger: Enlarger, index: int, item: Item, target: Target, options: FileOptions
-) -> Mapped:
+def _enlarge(engine: Engine, index: int, item: Item, order: Order) -> Mapped:
     name = _name(index, item)
     try:
-        return Mapped(
-            index=index, source=item, result=_result(enlarger, item, name, target, options)
-        )
+        return Mapped(index=index, source=item, result=_result(engine, item, order))
     except BackendError:  # closed or broken: the next picture would fare no better
         raise
     except VdsrError as error:
@@ -107,24 +117,26 @@ def _enlarge(
         raise
 
 
-def _result(
-    enlarger: Enlarger, item: Item, name: str, target: Target, options: FileOptions
-) -> NDArray[Any] | Result:
-    match item:
-        case np.ndarray():
-            return enlarger.array(item, target)
-        case (str() | os.PathLike() as path, str() | os.PathLike() as goal):
-            return enlarger.file(Path(path), Path(goal), target, options)
-        case str() | os.PathLike():
-            samples = np.concatenate(list(PictureReader(Path(item)).strips()))
-            return enlarger.array(samples[..., 0] if samples.shape[2] == 1 else samples, target)
-    raise InputError(f"{name}: an array, a path or a pair of paths is taken, not {item!r:.60}")
+def _result(engine: Engine, item: Item, order: Order) -> NDArray[Any] | PillowImage | Result:
+    if isinstance(item, np.ndarray) and item.ndim == 4:
+        raise InputError("a batch: give its pictures one by one")
+    if isinstance(item, tuple | list):
+        if len(item) != 2 or not is_goal(item[1]):
+            raise UnsupportedType(f"a pair is (picture, output), not {item!r:.60}; {TAKEN}")
+        with opened(item[0]) as picture:
+            return engine.into_file(picture, item[1], order)
+    with opened(item) as picture:
+        return engine.into_memory(picture, order)
+
+
+def is_single(images: object) -> bool:
+    """Whether one picture was given where many are expected."""
+    return isinstance(images, np.ndarray) or is_pillow(images) or is_encoded(images)
 
 
 def _name(index: int, item: object) -> str:
-    path = item[0] if isinstance(item, tuple | list) and item else item
-    # As errors write it: without `./` and the like.
-    return str(Path(path)) if isinstance(path, str | os.PathLike) else f"picture {index}"
+    one = item[0] if isinstance(item, tuple | list) and item else item
+    return name_of(one) if isinstance(one, str | os.PathLike) else f"picture {index}"
 
 
 def _named(error: VdsrError, name: str) -> VdsrError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import numbers
 import re
 import sys
 from pathlib import Path
@@ -45,6 +46,23 @@ def parse_size(text: str) -> int:
         raise UsageError(f"{text[:20]}... is more memory than there is anywhere")
     if size < _MINIMUM:
         raise UsageError(f"{text} is too little memory to work in: at least 64MiB")
+    return int(size)
+
+
+def as_bytes(size: int | str | None) -> int | None:
+    """An amount of memory as bytes: a number of them, or a text for `parse_size`.
+
+    Raises:
+        UsageError: if it is neither, or none at all.
+    """
+    if size is None:
+        return None
+    if isinstance(size, str):
+        return parse_size(size)
+    if not isinstance(size, numbers.Integral) or isinstance(size, bool):
+        raise UsageError(f"memory is a number of bytes or a text like '1GiB', not {size!r:.60}")
+    if size < 1:
+        raise UsageError(f"memory of at least 1 byte, not {size}")
     return int(size)
 
 

@@ -117,6 +117,7 @@ def plan_job(
     run: Run,
     budget: int,
     tile: int | None,
+    held: int = 0,
 ) -> Job:
     """Cut the work into passes, bands and tiles.
 
@@ -128,6 +129,7 @@ def plan_job(
         run: the network.
         budget: bytes of working memory that may be used.
         tile: largest side of a tile in px; None for what memory allows.
+        held: bytes of the budget that something else takes: a result that is given back.
 
     Raises:
         UsageError: see `Target.axes`.
@@ -142,7 +144,7 @@ def plan_job(
     least_pixels = (2 * halo + _SMALLEST_TILE * fold) ** 2
     dtypes = ["float32"] * (len(sizes) - 1) + [layout.dtype]
     costs = [_band_cost(b, layout, d, halo) for b, d in zip(sizes, dtypes, strict=True)]
-    files = _file_bytes(layout, sizes[-1])
+    files = _file_bytes(layout, sizes[-1]) + held
     # What even bands of one row and the smallest tiles take: planning more would be in vain.
     _check(sizes[-1], files + sum(map(sum, costs)), budget)
     rest = budget - files

@@ -6,41 +6,41 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
-from vdsr.inference.engine import Enlarger, FileOptions
+from vdsr.inference.engine import Engine
+from vdsr.inference.order import Order
+from vdsr.inference.pictures import of_array
 from vdsr.inference.pipeline import ValueRange
 from vdsr.inference.target import PASS_SCALE, Target, plan_passes
 
 PREVIEW_SIDE = 512
 
 
-def preview(
-    enlarger: Enlarger,
-    image: Path,
-    goal: Path,
-    target: Target,
-    options: FileOptions,
-) -> tuple[int, int, int, int]:
+def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int, int, int, int]:
     """Enlarge only the middle of a picture file; see `Upscaler.preview`."""
+    target = order.target
     reader = PictureReader(image)
     height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
-    halo = enlarger.model.architecture.halo
+    halo = engine.model.architecture.halo
     rows = _Middle.of(reader.height, height, halo)
     columns = _Middle.of(reader.width, width, halo)
     part = reader.crop(columns.first, rows.first, columns.length, rows.length)
     inner = target if target.restore else Target(width=columns.grown, height=rows.grown)
     values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
-    large = enlarger.array(part, inner, values=values)[rows.cut, columns.cut]
+    enlarged = engine.into_memory(of_array(part), Order(target=inner), values)
+    large = np.asarray(enlarged)[rows.cut, columns.cut]
     layout = PixelLayout(
         width=large.shape[1], height=large.shape[0], bands=reader.bands, dtype=reader.dtype
     )
     with PictureWriter(
         goal,
         layout,
-        format_of(goal, options.format),
+        format_of(goal, order.format),
         source=reader,
         values=(values.low, values.high),
-        overwrite=options.overwrite,
+        overwrite=order.overwrite,
     ) as writer:
         writer.write(large)
     return columns.start, rows.start, layout.width, layout.height

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from vdsr.errors import UsageError
 from vdsr.imaging.resample import Axis, Bicubic
 
 MAX_SCALE = 16.0
+# What picture libraries count sides in.
+MAX_SIDE = 2**31 - 1
 # The largest scale that one pass of the network is trained for.
 PASS_SCALE = 4.0
 SMALLEST_FACTOR = 2.0
@@ -37,6 +40,7 @@ class Target:
     restore: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         sized = self.width is not None or self.height is not None
         if (self.scale is not None) + sized + (self.fit is not None) > 1:
             raise UsageError("give one of scale, width and height, or fit")
@@ -51,6 +55,19 @@ class Target:
         for side in (self.width, self.height, *(self.fit or ())):
             if side is not None and side < 1:
                 raise UsageError(f"a side is at least 1 px, not {side}")
+            if side is not None and side > MAX_SIDE:
+                raise UsageError(f"a side is at most {MAX_SIDE} px")
+
+    def _check_types(self) -> None:
+        if self.scale is not None and not _is_a(numbers.Real, self.scale):
+            raise UsageError(f"a scale is a number, not {self.scale!r:.60}")
+        for side in (self.width, self.height):
+            if side is not None and not _is_a(numbers.Integral, side):
+                raise UsageError(f"a side is a whole number of px, not {side!r:.60}")
+        if self.fit is not None:
+            pair = isinstance(self.fit, tuple | list) and len(self.fit) == 2
+            if not pair or not all(_is_a(numbers.Integral, side) for side in self.fit):
+                raise UsageError(f"fit is a pair (width, height) in px, not {self.fit!r:.60}")
 
     def axes(self, height: int, width: int) -> tuple[Axis, Axis]:
         """Vertical and horizontal axis for a picture of `height` x `width` px.
@@ -91,6 +108,11 @@ class Target:
             return Axis.by_size(height, self.height), Axis.by_scale(width, self.height / height)
         scale = DEFAULT_SCALE if self.scale is None else self.scale
         return Axis.by_scale(height, scale), Axis.by_scale(width, scale)
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Whether a value is a number of this kind; those of NumPy are, truth values are not."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def plan_passes(height: int, width: int, target: Target) -> tuple[Bicubic, ...]:

@@ -1,35 +1,67 @@
-"""The upscaler: open once, enlarge arrays and files of any size, close."""
+"""The upscaler: open once, enlarge pictures of any size and kind, close."""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import BackendError, ModelError, UsageError
 from vdsr.imaging.files.formats import check_quality, format_of
+from vdsr.imaging.files.images import Encoded, Goal, is_goal
 from vdsr.inference import backends, cpu, memory
-from vdsr.inference.engine import Enlarger, FileOptions, Result
-from vdsr.inference.mapping import Item, Mapped, map_pictures
+from vdsr.inference.backends import Backend
+from vdsr.inference.backends.supplied import SuppliedBackend
+from vdsr.inference.engine import Engine, Result
+from vdsr.inference.mapping import Mapped, is_single, map_pictures
+from vdsr.inference.order import FileOptions, Order, SizeOptions
+from vdsr.inference.pictures import opened
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
 from vdsr.inference.selection import select
-from vdsr.inference.target import Target
 from vdsr.model.file import DEFAULT_MODEL, ModelFile
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    from vdsr.inference.mapping import Item
+    from vdsr.inference.pictures import Image
+
 AnyPath = str | os.PathLike[str]
-Array = TypeVar("Array", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
+Array = TypeVar(
+    "Array", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float16], NDArray[np.float32]
+)
+EncodedT = TypeVar("EncodedT", bound=Encoded)
+PairT = TypeVar("PairT", bound="tuple[Image, Goal]")
 
 # Pictures of `Upscaler.map` in work for each that the network computes: the others are
 # decoded and encoded meanwhile.
 _PER_STREAM = 4
+
+_log = logging.getLogger(__name__)
+
+
+class UpscalerOptions(TypedDict, total=False):
+    """What an `Upscaler` is opened with: see there."""
+
+    model: AnyPath | ModelFile
+    backend: str | Backend
+    precision: str
+    threads: int | None
+    max_memory: int | str | None
+    tile: int | None
+
+
+class AllOptions(FileOptions, UpscalerOptions, total=False):
+    """What an `Upscaler` is opened with, and what is to become of one picture."""
 
 
 class Upscaler:
@@ -37,12 +69,13 @@ class Upscaler:
 
     Args:
         model: name of a shipped model, or path of a model file.
-        backend: `auto`, `openvino`, `onnxruntime` or `torch`.
+        backend: `auto`, `openvino`, `onnxruntime` or `torch`; or an object of your own
+            with `run` and `close`, see `Backend`. It is closed with the upscaler.
         precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is that of a model file, and int8
             for a shipped model where this CPU is faster in it; see `selection.select`.
         threads: CPU threads; None leaves it to the backend.
-        max_memory: bytes of working memory, above what the process holds when idle; None
-            is half of what is free at the start of each picture.
+        max_memory: working memory, above what the process holds when idle: bytes, or a text
+            like `"1GiB"`. None is half of what is free at the start of each picture.
         tile: largest side of a tile in px; None lets the memory decide.
 
     Attributes:
@@ -57,17 +90,23 @@ class Upscaler:
         self,
         model: AnyPath | ModelFile = DEFAULT_MODEL,
         *,
-        backend: str = "auto",
+        backend: str | Backend = "auto",
         precision: str = "auto",
         threads: int | None = None,
-        max_memory: int | None = None,
+        max_memory: int | str | None = None,
         tile: int | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"at least 1 thread, not {threads}")
         if tile is not None and tile < 1:
             raise UsageError(f"a tile is at least 1 px, not {tile}")
-        file, choice = select(model, backend, precision)
+        budget = memory.as_bytes(max_memory)
+        supplied: SuppliedBackend | None = None
+        if isinstance(backend, str):
+            file, choice = select(model, backend, precision)
+        else:
+            supplied = SuppliedBackend(backend)
+            file, choice = supplied.select(model, precision)
         if file.fixed_shape is not None:
             raise ModelError(
                 f"{file.source}: made for {'x'.join(map(str, file.fixed_shape))} alone;"
@@ -77,17 +116,25 @@ class Upscaler:
         self.backend = choice.backend
         self.precision = choice.precision
         self._threads = threads
-        self._enlarger = Enlarger(
+        self._supplied = supplied is not None
+        self._engine = Engine(
             model=file,
             choice=choice,
-            network=backends.open_backend(file, choice, threads=threads),
-            max_memory=max_memory,
+            network=supplied or backends.open_backend(file, choice, threads=threads),
+            max_memory=budget,
             tile=tile,
         )
         # Networks for several pictures at once, by their number; opened by `map`.
-        self._parallel: dict[int, backends.Backend] = {}
+        self._parallel: dict[int, Backend] = {}
         self._lock = threading.Lock()
         self._closed = False
+        _log.info(
+            "%s %s in %s on %s",
+            file.metadata.name,
+            file.metadata.version,
+            choice.precision,
+            choice.backend,
+        )
 
     def __enter__(self) -> Upscaler:
         return self
@@ -100,106 +147,168 @@ class Upscaler:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        name = self.model.metadata.name
+        return f"Upscaler({name!r}, backend={self.backend!r}, precision={self.precision!r})"
+
     def close(self) -> None:
         """Give back the network. Nothing can be enlarged afterwards."""
         with self._lock:
             self._closed = True
-            for network in (self._enlarger.network, *self._parallel.values()):
+            for network in (self._engine.network, *self._parallel.values()):
                 network.close()
 
     @overload
     def upscale(
-        self,
-        image: Array,
-        *,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        fit: tuple[int, int] | None = None,
-        restore: bool = False,
-        progress: OnProgress | None = None,
+        self, image: Array, *, progress: OnProgress | None = None, **size: Unpack[SizeOptions]
     ) -> Array: ...
 
     @overload
     def upscale(
         self,
-        image: AnyPath,
-        output: AnyPath,
+        image: NDArray[np.float64],
         *,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        fit: tuple[int, int] | None = None,
-        restore: bool = False,
-        format: str | None = None,
-        quality: int | None = None,
-        overwrite: bool = False,
         progress: OnProgress | None = None,
+        **size: Unpack[SizeOptions],
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def upscale(
+        self, image: PillowImage, *, progress: OnProgress | None = None, **size: Unpack[SizeOptions]
+    ) -> PillowImage: ...
+
+    @overload
+    def upscale(
+        self, image: Encoded, *, progress: OnProgress | None = None, **size: Unpack[SizeOptions]
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def upscale(
+        self,
+        image: Image,
+        output: Goal,
+        *,
+        progress: OnProgress | None = None,
+        **options: Unpack[FileOptions],
     ) -> Result: ...
 
     def upscale(
         self,
-        image: NDArray[Any] | AnyPath,
-        output: AnyPath | None = None,
+        image: Image,
+        output: Goal | None = None,
         *,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        fit: tuple[int, int] | None = None,
-        restore: bool = False,
-        format: str | None = None,
-        quality: int | None = None,
-        overwrite: bool = False,
         progress: OnProgress | None = None,
-    ) -> NDArray[Any] | Result:
-        """Enlarge an array, or one file into another.
+        **options: Unpack[FileOptions],
+    ) -> NDArray[Any] | PillowImage | Result:
+        """Enlarge one picture: into memory, or into a file.
 
         Args:
-            image: `[H, W]`, `[H, W, 1]` gray, `[H, W, 2]` gray and alpha, `[H, W, 3]` RGB or
-                `[H, W, 4]` RGBA; uint8, uint16 (whole range), or float32 or float64 in 0..1
+            image: an array, a Pillow image, the path of a picture file, its content as
+                bytes, or a binary file object.
+                Arrays are `[H, W]`, `[H, W, 1]` gray, `[H, W, 2]` gray and alpha,
+                `[H, W, 3]` RGB or `[H, W, 4]` RGBA, or batches of these, `[N, H, W, C]`;
+                uint8, uint16 (whole range), or float16, float32 or float64 in 0..1
                 (floats beyond 0..1 are enlarged within their own range). Alpha is not
-                premultiplied. Or the path of a picture file.
-            output: path of the result, if `image` is a path.
-            scale, width, height, fit, restore: see `Target`; x4 if none is given.
-            format: `png`, `jpeg`, `webp`, `tiff`, `avif` or `gif`; by the suffix if None.
-            quality: 1..100, for lossy formats.
-            overwrite: whether an existing output may be replaced.
+                premultiplied.
+            output: path of the result, or a binary file object, which needs a `format`.
+                None gives the result back.
             progress: called after every tile.
+            options: of the size, at most one of `scale` (a number above 1 up to 16),
+                `width` and `height` (px), `fit` (a pair: the box to fit into), `restore`
+                (keeps the size) and `target` (a `Target`, which says the same as one
+                object); x4 if none is given. Of the file, `format` (`png`, `jpeg`, `webp`,
+                `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100, for
+                lossy formats) and `overwrite` (whether an existing one may be replaced).
 
         Returns:
-            For an array, an array of the same dtype and number of axes (float64 becomes
-            float32); for a path, a `Result`.
+            With an output, a `Result`. Else for an array one of the same dtype and number
+            of axes (float64 becomes float32); for a Pillow image such an image, of mode
+            RGB or RGBA if it had a palette, with its profile, EXIF, XMP and resolution;
+            for a picture file an array, `[H, W]` if it is gray.
 
         Raises:
             UsageError: for options that contradict each other or are out of range.
             InputError: if the picture cannot be read or enlarged.
+            UnsupportedType: (an `InputError`) if it is none of the kinds named.
             OutputError: if the result cannot be written. No part of it is left.
-            OutOfMemory: if not even the smallest tile fits.
+            OutOfMemory: if not even the smallest tile fits, the result included where it
+                is given back.
         """
-        target = Target(scale=scale, width=width, height=height, fit=fit, restore=restore)
-        if isinstance(image, np.ndarray):
-            if output is not None or format is not None or quality is not None:
-                raise UsageError("an array is enlarged into an array: no output, format or quality")
-            return self._enlarger.array(image, target, progress)
-        if output is None:
-            raise UsageError("name the output file")
-        options = FileOptions(format=format, quality=quality, overwrite=overwrite)
-        return self._enlarger.file(Path(image), Path(output), target, options, progress)
+        return self._enlarge(image, output, Order.of(options, caller="upscale", progress=progress))
 
+    def _enlarge(
+        self, image: Image, output: Goal | None, order: Order
+    ) -> NDArray[Any] | PillowImage | Result:
+        self._check_open()
+        if output is None:
+            if order.names_file:
+                raise UsageError("format, quality and overwrite are for an output: name one")
+            if isinstance(image, np.ndarray) and image.ndim == 4 and len(image) > 0:
+                return self._batch(image, order)
+            with opened(image) as picture:
+                return self._engine.into_memory(picture, order)
+        if not is_goal(output):
+            raise UsageError(
+                f"the output is a path or a binary file object, not {type(output).__name__}"
+            )
+        with opened(image) as picture:
+            return self._engine.into_file(picture, output, order)
+
+    def _batch(self, images: NDArray[Any], order: Order) -> NDArray[Any]:
+        """Each picture by itself, floats in their own range: as if given one by one."""
+        result: NDArray[Any] | None = None
+        for i, image in enumerate(images):
+            with opened(image) as picture:
+                large = np.asarray(self._engine.into_memory(picture, order))
+            if result is None:
+                result = np.empty((len(images), *large.shape), large.dtype)
+            result[i] = large
+        assert result is not None  # the caller checks that there is a picture
+        return result
+
+    @overload
+    def map(
+        self,
+        images: Iterable[Array],
+        *,
+        in_flight: int | None = None,
+        **options: Unpack[FileOptions],
+    ) -> Generator[Mapped[Array, Array], None, None]: ...
+
+    @overload
+    def map(
+        self,
+        images: Iterable[EncodedT],
+        *,
+        in_flight: int | None = None,
+        **options: Unpack[FileOptions],
+    ) -> Generator[Mapped[EncodedT, NDArray[Any]], None, None]: ...
+
+    @overload
+    def map(
+        self,
+        images: Iterable[PairT],
+        *,
+        in_flight: int | None = None,
+        **options: Unpack[FileOptions],
+    ) -> Generator[Mapped[PairT, Result], None, None]: ...
+
+    @overload
     def map(
         self,
         images: Iterable[Item],
         *,
         in_flight: int | None = None,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        fit: tuple[int, int] | None = None,
-        restore: bool = False,
-        format: str | None = None,
-        quality: int | None = None,
-        overwrite: bool = False,
-    ) -> Generator[Mapped, None, None]:
+        **options: Unpack[FileOptions],
+    ) -> Generator[Mapped, None, None]: ...
+
+    def map(
+        self,
+        images: Iterable[Any],
+        *,
+        in_flight: int | None = None,
+        **options: Unpack[FileOptions],
+    ) -> Generator[Mapped[Any, Any], None, None]:
         """Enlarge many pictures, several at once, in order.
 
         Pictures are read from `images` as they are needed, at most `in_flight` ahead of
@@ -208,74 +317,70 @@ class Upscaler:
         `close()`, an exception, Ctrl-C) cancels what has not begun and waits for what has.
 
         Args:
-            images: any iterable, an endless one too, of arrays (see `upscale`; left as they
-                are until given back), of paths (the result is an array), or of pairs
-                (input path, output path).
+            images: any iterable, an endless one too, of pictures (see `upscale`; no batches;
+                arrays are left as they are until given back), whose results are given
+                back, or of pairs (picture, output), which become files.
             in_flight: most pictures that are read and not yet given back; each may take
                 one in `in_flight` parts of the memory. None is 4 for each core.
-            scale, width, height, fit, restore: see `Target`; x4 if none is given.
-            format, quality, overwrite: see `upscale`; for pairs.
+            options: see `upscale`; those of files are for pairs.
 
         Yields:
             One `Mapped` per picture, in the order of `images`.
 
         Raises:
             UsageError: at once, for options that contradict each other or are out of range,
-                and for a single path.
+                and for a single picture.
             BackendError: where the next picture is asked for, if the upscaler is closed.
             Exception: what `images` raises, and errors that are no `VdsrError`: in their
                 place, after the pictures before; nothing is in work then.
         """
+        order = Order.of(options, caller="map")
         threads = self._threads or cpu.cores()
         if in_flight is None:
             in_flight = _PER_STREAM * threads
         if in_flight < 1:
             raise UsageError(f"at least 1 picture in flight, not {in_flight}")
-        if isinstance(images, str | os.PathLike):  # a string is an iterable, of letters
-            raise UsageError(f"{os.fspath(images)!r:.60} is one path: put it in a list")
-        target = Target(scale=scale, width=width, height=height, fit=fit, restore=restore)
+        if is_single(images):  # many of which could be iterated over, by letters or rows
+            raise UsageError(f"{_told(images)}: put it in a list")
+        if not isinstance(images, Iterable):
+            raise UsageError(f"map takes many pictures, not {type(images).__name__}")
         # Without a format each suffix tells; any lossy one tells the range of the quality.
-        check_quality(format_of(Path("lossy.jpg"), format), quality)
-        options = FileOptions(format=format, quality=quality, overwrite=overwrite)
+        check_quality(format_of(Path("lossy.jpg"), order.format), order.quality)
         share, streams = 1 / in_flight, min(in_flight, threads)
         return map_pictures(
             iter(images),
             lambda: self._part(share, streams),
-            target,
-            options,
+            order,
             in_flight=in_flight,
             workers=min(in_flight, _PER_STREAM * streams),
         )
 
-    def _part(self, share: float, streams: int) -> Enlarger:
+    def _part(self, share: float, streams: int) -> Engine:
         """For one of several pictures: its share of the memory, `streams` networks at once."""
+        self._check_open()
         with self._lock:
-            if self._closed:
-                raise BackendError("this upscaler is closed")
-            network = self._enlarger.network
-            if streams > 1:
+            network = self._engine.network
+            if streams > 1 and not self._supplied:
                 if streams not in self._parallel:
                     self._parallel[streams] = backends.open_backend(
-                        self.model, self._enlarger.choice, threads=self._threads, parallel=streams
+                        self.model, self._engine.choice, threads=self._threads, parallel=streams
                     )
                 network = self._parallel[streams]
-        budget = self._enlarger.max_memory or memory.available() // 2
-        return replace(self._enlarger, network=network, max_memory=max(1, int(share * budget)))
+        budget = self._engine.max_memory or memory.available() // 2
+        return replace(self._engine, network=network, max_memory=max(1, int(share * budget)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError("this upscaler is closed")
 
     def preview(
-        self,
-        image: AnyPath,
-        output: AnyPath,
-        *,
-        target: Target,
-        format: str | None = None,
-        overwrite: bool = False,
+        self, image: AnyPath, output: AnyPath, **options: Unpack[FileOptions]
     ) -> tuple[int, int, int, int]:
         """Enlarge only the middle of a picture file, as it will be in the whole.
 
         Args:
-            image, output, format, overwrite: see `upscale`.
-            target: what the whole picture is to become.
+            image, output: paths.
+            options: what the whole picture is to become: see `upscale`.
 
         Returns:
             (left, top, width, height) of the preview in the result, px.
@@ -283,53 +388,82 @@ class Upscaler:
         Raises:
             As `upscale`.
         """
-        options = FileOptions(format=format, overwrite=overwrite)
-        return preview(self._enlarger, Path(image), Path(output), target, options)
+        order = Order.of(options, caller="preview")
+        self._check_open()
+        return preview(self._engine, Path(image), Path(output), order)
+
+
+def _told(image: object) -> str:
+    if isinstance(image, str | os.PathLike):
+        return f"{os.fspath(image)!r:.60} is one path"
+    kind = "array" if isinstance(image, np.ndarray) else type(image).__name__
+    return f"this is one picture ({kind})"
+
+
+@overload
+def upscale(
+    image: Array, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
+) -> Array: ...
+
+
+@overload
+def upscale(
+    image: NDArray[np.float64],
+    *,
+    progress: OnProgress | None = None,
+    **options: Unpack[AllOptions],
+) -> NDArray[np.float32]: ...
+
+
+@overload
+def upscale(
+    image: PillowImage, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
+) -> PillowImage: ...
+
+
+@overload
+def upscale(
+    image: Encoded, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
+) -> NDArray[Any]: ...
+
+
+@overload
+def upscale(
+    image: Image,
+    output: Goal,
+    *,
+    progress: OnProgress | None = None,
+    **options: Unpack[AllOptions],
+) -> Result: ...
 
 
 def upscale(
-    image: AnyPath,
-    output: AnyPath,
+    image: Image,
+    output: Goal | None = None,
     *,
-    scale: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    fit: tuple[int, int] | None = None,
-    restore: bool = False,
-    format: str | None = None,
-    quality: int | None = None,
-    overwrite: bool = False,
-    model: AnyPath | ModelFile = DEFAULT_MODEL,
-    backend: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    max_memory: int | None = None,
-) -> Result:
-    """Enlarge one picture file: `vdsr.upscale("in.jpg", "out.png", scale=4)`.
+    progress: OnProgress | None = None,
+    **options: Unpack[AllOptions],
+) -> NDArray[Any] | PillowImage | Result:
+    """Enlarge one picture: `vdsr.upscale("in.jpg", "out.png", scale=4)`.
+
+    The model is loaded for this picture alone: for several, open an `Upscaler`.
 
     Args:
-        image, output, scale, width, height, fit, restore, format, quality, overwrite: see
-            `Upscaler.upscale`.
-        model, backend, precision, threads, max_memory: see `Upscaler`.
+        image, output, progress: see `Upscaler.upscale`.
+        options: those of `Upscaler.upscale`, and `model`, `backend`, `precision`,
+            `threads`, `max_memory` and `tile` of `Upscaler`.
 
     Returns:
-        What was done.
+        See `Upscaler.upscale`.
 
     Raises:
         VdsrError: see `Upscaler` and `Upscaler.upscale`.
     """
-    with Upscaler(
-        model, backend=backend, precision=precision, threads=threads, max_memory=max_memory
-    ) as upscaler:
-        return upscaler.upscale(
-            image,
-            output,
-            scale=scale,
-            width=width,
-            height=height,
-            fit=fit,
-            restore=restore,
-            format=format,
-            quality=quality,
-            overwrite=overwrite,
-        )
+    of_upscaler: Any = {
+        name: value for name, value in options.items() if name in UpscalerOptions.__annotations__
+    }
+    rest = {name: value for name, value in options.items() if name not in of_upscaler}
+    # Whatever is wrong with the options is said before the model is loaded.
+    order = Order.of(rest, caller="upscale", progress=progress)
+    with Upscaler(**of_upscaler) as upscaler:
+        return upscaler._enlarge(image, output, order)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+# Held while settings of the whole process are changed.
+_SETTINGS = threading.Lock()
 
 
 def precisions() -> tuple[str, ...]:
@@ -26,13 +30,12 @@ class TorchBackend:
     """The layers of a model file, run in eager mode, channels last.
 
     Calls from several threads take turns: one already uses the whole device, and the
-    precision of cuDNN is a setting of the whole process.
+    precision of cuDNN and the number of threads are settings of the whole process, which
+    are as they were when a call is done.
     """
 
     def __init__(self, model: ModelFile, *, precision: str, threads: int | None) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self._lock = threading.Lock()
+        self._threads = threads
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = _DTYPES[precision]
         self._residual, self._fold = model.architecture.residual, model.architecture.fold
@@ -53,7 +56,11 @@ class TorchBackend:
         try:
             # TF32 keeps 10 bits of the mantissa: fp32 would not be fp32.
             # (`flags` switches off cuDNN unless it is told not to.)
-            with self._lock, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            with (
+                _SETTINGS,
+                _num_threads(self._threads),
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            ):
                 if self._layers is None:
                     raise BackendError("this backend is closed")
                 return self._forward(self._layers, self._tensor(np.require(y, None, ["C", "W"])))
@@ -79,8 +86,22 @@ class TorchBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        with self._lock:
+        with _SETTINGS:
             self._layers = None
+
+
+@contextmanager
+def _num_threads(threads: int | None) -> Iterator[None]:
+    """Have torch use so many threads meanwhile; None leaves it as it is."""
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_backend(

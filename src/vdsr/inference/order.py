@@ -1,0 +1,94 @@
+"""What is to become of a picture: its size, its file, and who is told meanwhile."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict
+
+from vdsr.errors import UsageError
+from vdsr.inference.plan import OnProgress
+from vdsr.inference.target import Target
+
+
+class SizeOptions(TypedDict, total=False):
+    """What size a picture gets: the fields of `Target`, or a `Target`. Nothing is x4."""
+
+    scale: float | None
+    width: int | None
+    height: int | None
+    fit: tuple[int, int] | None
+    restore: bool
+    target: Target | None
+
+
+class FileOptions(SizeOptions, total=False):
+    """The size of a picture, and how its file is written: see `Order`."""
+
+    format: str | None
+    quality: int | None
+    overwrite: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to become of a picture.
+
+    Attributes:
+        target: its size.
+        format: name of the file format; None for that of the suffix.
+        quality: 1..100, for lossy formats; None for the format's own.
+        overwrite: whether an existing output may be replaced.
+        progress: called after every tile.
+    """
+
+    target: Target
+    format: str | None = None
+    quality: int | None = None
+    overwrite: bool = False
+    progress: OnProgress | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None and not isinstance(self.format, str):
+            raise UsageError(f"a format is a name, not {self.format!r:.60}")
+        if self.quality is not None and not isinstance(self.quality, numbers.Integral):
+            raise UsageError(f"quality is 1..100, not {self.quality!r:.60}")
+
+    @classmethod
+    def of(
+        cls, options: Mapping[str, Any], *, caller: str, progress: OnProgress | None = None
+    ) -> Order:
+        """The order that keyword arguments make.
+
+        Args:
+            options: those of `FileOptions`.
+            caller: name of the function that took them.
+            progress: see `Order`.
+
+        Raises:
+            TypeError: for a keyword that is none of them.
+            UsageError: for sizes that contradict each other or are out of range.
+        """
+        known = list(FileOptions.__annotations__)
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f": did you mean {near[0]!r}?" if near else f": {', '.join(known)} are"
+                raise TypeError(f"{caller}() has no keyword argument {name!r}{hint}")
+        rest = dict(options)
+        size = {f.name: rest.pop(f.name) for f in fields(Target) if f.name in rest}
+        target = rest.pop("target", None)
+        if target is None:
+            target = Target(**size)
+        elif not isinstance(target, Target):
+            raise UsageError(f"target is a vdsr.Target, not {target!r:.60}")
+        elif any(value not in (None, False) for value in size.values()):
+            raise UsageError("give a target, or a size: not both")
+        return cls(target=target, progress=progress, **rest)
+
+    @property
+    def names_file(self) -> bool:
+        """Whether it says anything of a file that is to be written."""
+        return self.format is not None or self.quality is not None or self.overwrite
