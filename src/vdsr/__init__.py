@@ -28,6 +28,7 @@ from vdsr.errors import MissingExtra as MissingExtra
 from vdsr.errors import ModelError as ModelError
 from vdsr.errors import OutOfMemory as OutOfMemory
 from vdsr.errors import OutputError as OutputError
+from vdsr.errors import OutputExists as OutputExists
 from vdsr.errors import UnsupportedType as UnsupportedType
 from vdsr.errors import UsageError as UsageError
 from vdsr.errors import VdsrError as VdsrError
@@ -62,6 +63,7 @@ __all__ = [
     "ModelFile",
     "OutOfMemory",
     "OutputError",
+    "OutputExists",
     "Progress",
     "Result",
     "Target",

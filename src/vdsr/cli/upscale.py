@@ -110,11 +110,7 @@ def upscale(
             result = upscaler.upscale(
                 source,
                 goal,
-                scale=scale,
-                width=width,
-                height=height,
-                fit=box,
-                restore=restore,
+                target=target,
                 format=format,
                 quality=quality,
                 overwrite=overwrite,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.data.datasets import Dataset
-from vdsr.errors import InputError, UsageError
+from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, UsageError
 from vdsr.evaluation.candidates import BICUBIC, Candidate, read_picture
 from vdsr.evaluation.cases import Case, Picture
 from vdsr.evaluation.cutouts import Cutout, cut_out
@@ -184,6 +184,8 @@ def evaluate(
                     tally.add(path.name, case)
                 if settings.fid is not None:
                     originals.extend(_features(settings.fid, case.shown.original))
+            except (BackendError, MissingExtra, ModelError):  # not this picture's fault
+                raise
             except ValueError as error:
                 raise InputError(f"{path}: it cannot be measured at x{scale}: {error}") from error
         for tally in tallies:

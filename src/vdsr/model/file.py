@@ -146,6 +146,8 @@ class ModelMetadata:
             if "calibration" in values:
                 values["calibration"] = _facts(values["calibration"])
             return cls(**values)
+        except ModelError:
+            raise
         except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ModelError(f"its metadata cannot be read: {error}") from error
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.data.datasets import Dataset, open_dataset
-from vdsr.errors import InputError, UsageError
+from vdsr.errors import InputError, MissingExtra, UsageError
 from vdsr.evaluation.candidates import BICUBIC, read_picture
 from vdsr.evaluation.cases import Case, Plane, rounded
 from vdsr.evaluation.evaluate import ImageResult, Row, input_endings
@@ -102,6 +102,8 @@ def subjects(
         try:
             enlarged = enlarge(name, image, scale)
             case = prepare_fixed(image, scale, enlarged)
+        except MissingExtra:
+            raise
         except ValueError as error:
             raise InputError(f"{original}: it cannot be measured at x{scale}: {error}") from error
         if digests.get(name, "") not in ("", sha256(resized_luma(enlarged).tobytes())):
