@@ -192,7 +192,7 @@ def test_table_csv_and_page(vdsr, pictures: Path, model: Path, tmp_path: Path):
     nowhere = tmp_path / "missing" / "rows.csv"
     code, out, err = vdsr("evaluate", "-d", pictures, "-m", model, "--csv", nowhere)
     assert (code, out) == (1, "")
-    assert "there is no folder" in err
+    assert "does not exist: make it first" in err
 
 
 def test_text_from_names_is_escaped_in_the_page(vdsr, pictures: Path, tmp_path: Path):

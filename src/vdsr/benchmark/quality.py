@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +11,10 @@ from vdsr.data.datasets import open_dataset
 from vdsr.errors import UsageError
 from vdsr.evaluation import candidates as evaluated
 from vdsr.evaluation.evaluate import EvaluationSettings, evaluate
+from vdsr.report import svg
 
 SCALE = 2
-_WIDTH, _HEIGHT = 760, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 230, 20, 50
-# Okabe and Ito's colours, which people of any colour vision tell apart.
-_COLORS = {"fp32": "#0072b2", "int8": "#d55e00", "fp16": "#009e73", "bf16": "#cc79a7"}
+_COLORS = dict(zip(("fp32", "int8", "fp16", "bf16"), svg.COLORS[1:], strict=False))
 
 
 def measure(found: Sequence[Candidate], data: str, threads: int) -> list[dict[str, Any]]:
@@ -77,59 +74,19 @@ def plot(figures: Mapping[str, Any]) -> str:
     ]
     if not points:
         raise UsageError("nothing to plot: a batch of 1 and pictures of finite PSNR are needed")
-    bicubic = next(row["psnr"] for row in figures["quality"] if row["model"] == evaluated.BICUBIC)
+    bicubic = next(r["psnr"] for r in figures["quality"] if r["model"] == evaluated.BICUBIC)
     first = figures["quality"][0]
-    return _draw(points, bicubic, size, f"PSNR in dB, {first['dataset']} x{SCALE}, float")
-
-
-def _draw(
-    points: Sequence[tuple[float, float, Mapping[str, Any]]],
-    bicubic: float | None,
-    size: str,
-    label: str,
-) -> str:
-    speeds = [speed for speed, _, _ in points]
-    values = [value for _, value, _ in points] + ([] if bicubic is None else [bicubic])
-    left, right = math.log10(min(speeds)) - 0.1, math.log10(max(speeds)) + 0.1
-    margin = max(0.02, 0.08 * (max(values) - min(values)))
-    low, high = min(values) - margin, max(values) + margin
-
-    def x(speed: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (math.log10(speed) - left) / (right - left)
-
-    def y(value: float) -> float:
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
-
-    bottom, end = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-    title = html.escape(label)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
-        f' aria-label="{title}" font-family="sans-serif" font-size="12">',
-        f'<path d="M{_LEFT},{_TOP}V{bottom}H{end}" fill="none" stroke="#888"/>',
-        f'<text x="{_LEFT}" y="{_TOP - 6}">{title}</text>',
-        f'<text x="{(_LEFT + end) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">'
-        f"Mpixel/s at {html.escape(size)}, one picture per call</text>",
-    ]
-    parts += [
-        f'<text x="{x(speed):.1f}" y="{bottom + 16}" text-anchor="middle">{speed:.3g}</text>'
-        for speed in (min(speeds), max(speeds))
-    ]
-    parts += [
-        f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>'
-        for value in (min(values), max(values))
-    ]
-    if bicubic is not None:
-        parts.append(
-            f'<path d="M{_LEFT},{y(bicubic):.1f}H{end}" stroke="#888" stroke-dasharray="4 4"/>'
-            f'<text x="{end + 6}" y="{y(bicubic) + 4:.1f}">bicubic</text>'
-        )
-    for i, (speed, value, row) in enumerate(sorted(points, key=lambda point: -point[0])):
-        name = f"{row['backend']} {row['precision']} ({row['model']}): {speed:.3g}"
-        color = _COLORS.get(row["precision"], "#000000")
-        parts.append(
-            f'<circle cx="{x(speed):.1f}" cy="{y(value):.1f}" r="5" fill="{color}"/>'
-            f'<text x="{x(speed):.1f}" y="{y(value) - 9:.1f}" text-anchor="middle">{i + 1}</text>'
-            f'<text x="{end + 6}" y="{_TOP + 12 + 18 * i}" fill="{color}">'
-            f"{i + 1} {html.escape(name)}</text>"
-        )
-    return "".join((*parts, "</svg>\n"))
+    return svg.points(
+        [
+            svg.Point(
+                speed,
+                value,
+                f"{row['backend']} {row['precision']} ({row['model']}): {speed:.3g}",
+                _COLORS.get(row["precision"], svg.COLORS[0]),
+            )
+            for speed, value, row in points
+        ],
+        level=None if bicubic is None else ("bicubic", bicubic),
+        across=f"Mpixel/s at {size}, one picture per call",
+        label=f"PSNR in dB, {first['dataset']} x{SCALE}, float",
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vdsr.inference.memory import format_size
+from vdsr.report.table import Table
 
 _Cell = Callable[[Mapping[str, Any]], str]
 
@@ -25,6 +26,8 @@ def _text(key: str) -> _Cell:
 
 
 _WHO = {"model": _text("model"), "backend": _text("backend"), "precision": _text("precision")}
+# Columns of words; the others hold numbers.
+_WORDS = ("size", "what", "model", "backend", "precision", "data", "mode")
 TABLES: dict[str, tuple[str, dict[str, _Cell]]] = {
     "network": (
         "The network alone",
@@ -118,13 +121,7 @@ def ceiling_line(figures: Mapping[str, Any]) -> str:
 def as_text(figures: Mapping[str, Any]) -> str:
     """All tables, columns aligned."""
     parts = [f"{machine_line(figures)}\n{ceiling_line(figures)}", *figures["notes"]]
-    for title, lines in _tables(figures):
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        rows = (
-            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
-        parts.append(f"{title}\n" + "\n".join(rows))
+    parts += [f"{title}\n{table.text()}" for title, table in _tables(figures)]
     return "\n\n".join(parts)
 
 
@@ -132,17 +129,16 @@ def as_markdown(figures: Mapping[str, Any]) -> str:
     """All tables, as Markdown."""
     parts = [machine_line(figures) + ".", ceiling_line(figures) + "."]
     parts += [f"{note[0].upper()}{note[1:]}." for note in figures["notes"]]
-    for title, (heads, *rows) in _tables(figures):
-        lines = [heads, ["---"] * len(heads), *rows]
-        parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    parts += [f"## {title}\n\n{table.markdown()}" for title, table in _tables(figures)]
     return "\n\n".join(parts) + "\n"
 
 
-def _tables(figures: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
+def _tables(figures: Mapping[str, Any]) -> list[tuple[str, Table]]:
     found = []
     for key, (title, columns) in TABLES.items():
         rows: Sequence[Mapping[str, Any]] = figures.get(key, ())
         if rows:
-            lines = [[cell(row) for cell in columns.values()] for row in rows]
-            found.append((title, [list(columns), *lines]))
+            cells = [[cell(row) for cell in columns.values()] for row in rows]
+            left = [i for i, name in enumerate(columns) if name in _WORDS]
+            found.append((title, Table(list(columns), cells, left)))
     return found

@@ -133,11 +133,9 @@ def benchmark(
 
 def _drawing(figures: dict[str, Any], goal: Path) -> str:
     from vdsr.benchmark.quality import plot
+    from vdsr.report.page import page
 
     drawn = plot(figures)
     if goal.suffix == ".svg":
         return drawn
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vdsr benchmark</title>'
-        f"</head><body>{drawn}</body></html>\n"
-    )
+    return page("vdsr benchmark", [drawn])

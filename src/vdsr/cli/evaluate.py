@@ -131,7 +131,7 @@ def evaluate(
     from vdsr.evaluation.evaluate import EvaluationSettings
     from vdsr.evaluation.evaluate import evaluate as measure
     from vdsr.evaluation.reference_values import doubt
-    from vdsr.evaluation.report import as_csv, table
+    from vdsr.evaluation.report import as_csv, as_text
 
     wanted = _metrics(metrics, fid_network)
     numbers = parse_numbers(scales or "2,3,4", "--scales", "2,3,4")
@@ -163,7 +163,7 @@ def evaluate(
         for text in warnings:
             say(f"vdsr: warning: {text}")
     # First of all what costs nothing: it is there even if a disk is full.
-    report(table(rows), [row.as_dict() for row in rows], quiet=quiet, json=json)
+    report(as_text(rows), [row.as_dict() for row in rows], quiet=quiet, json=json)
     if csv is not None:
         write_whole(csv, as_csv(rows))
     if page is not None:

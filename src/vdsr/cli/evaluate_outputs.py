@@ -42,7 +42,7 @@ def evaluate_outputs(
     """
     from vdsr.data.datasets import open_dataset
     from vdsr.evaluation.candidates import write_picture
-    from vdsr.evaluation.report import as_csv, table
+    from vdsr.evaluation.report import as_csv, as_text
     from vdsr.vacc.measure import bicubic, colored, measure, subjects
 
     if len(data) != 1:
@@ -58,7 +58,7 @@ def evaluate_outputs(
         for picture, goal in goals:
             write_picture(goal, colored(picture, measured[-1].planes[picture.name]), overwrite=True)
     rows = [bicubic(shown, dataset=dataset.name, scale=found), *(one.row for one in measured)]
-    text = f"{table(rows)}\n\n{_per_picture(rows)}"
+    text = f"{as_text(rows)}\n\n{_per_picture(rows)}"
     report(text, [row.as_dict() for row in rows], quiet=quiet, json=json)
     if not quiet and any("published" in row.further for row in rows):
         say(_NOTE)
@@ -91,6 +91,7 @@ def _goals(
 def _per_picture(rows: Sequence[Row]) -> str:
     """PSNR of every picture, as it is and rounded, by row."""
     from vdsr.evaluation.report import cell
+    from vdsr.report.table import Table
 
     heads = ["PSNR dB"]
     for row in rows:
@@ -103,11 +104,4 @@ def _per_picture(rows: Sequence[Row]) -> str:
             one = row.images[i]
             line += [cell("psnr", one.psnr), cell("psnr", one.further["psnr_rounded"])]
         lines.append(line)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if i else text.ljust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    return Table(lines[0], lines[1:]).text()

@@ -147,7 +147,7 @@ def quantize(
         heading = f"{best.model.metadata.name} {best.model.metadata.version}"
         write_whole(page, reports.page(found, costs, heading=heading).encode())
     text = (
-        f"{reports.summary(found)}\n\n{reports.layers_text(costs)}\n"
+        f"{reports.summary(found).text()}\n\n{reports.layers(costs).text()}\n"
         f"{reports.most_costly(best.quantized, costs)}\n"
         f"{output}: int8 by {best.quantized.settings.method}, loses at most"
         f" {best.worst:.4f} dB, table {best.quantized.digest[:12]}, sha256 {best.model.digest[:12]}"

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from vdsr.evaluation.evaluate import Row
+from vdsr.report.table import Table
 
 _LEFT = ("dataset", "protocol", "model", "precision", "backend", "crop")
 _FORMATS = {
@@ -50,33 +51,26 @@ def title(name: str) -> str:
     return f"{_TITLES[base]} {rest}" if base in _TITLES and rest else name.replace("_", " ")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text, one table per protocol, whose figures cannot be compared.
+def tables(rows: Sequence[Row]) -> dict[str, Table]:
+    """The rows by protocol, whose figures cannot be compared with those of another.
 
     Args:
         rows: at least one.
-
-    Returns:
-        Lines, without a newline at the end.
     """
     protocols = dict.fromkeys(row.protocol for row in rows)
-    return "\n\n".join(_table([r for r in rows if r.protocol == name]) for name in protocols)
+    return {name: _table([row for row in rows if row.protocol == name]) for name in protocols}
 
 
-def _table(rows: list[Row]) -> str:
+def as_text(rows: Sequence[Row]) -> str:
+    """The tables one below the other, without a newline at the end."""
+    return "\n\n".join(table.text() for table in tables(rows).values())
+
+
+def _table(rows: Sequence[Row]) -> Table:
     names = columns(rows)
-    lines = [[title(name) for name in names]]
-    for row in rows:
-        figures = row.figures()
-        lines.append([cell(name, figures.get(name)) for name in names])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if name in _LEFT else text.rjust(width)
-            for name, text, width in zip(names, line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    cells = [[cell(name, row.figures().get(name)) for name in names] for row in rows]
+    left = [i for i, name in enumerate(names) if name in _LEFT]
+    return Table([title(name) for name in names], cells, left)
 
 
 def as_csv(rows: Sequence[Row]) -> str:

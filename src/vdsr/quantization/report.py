@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,10 +16,12 @@ from vdsr.quantization.quantizer import LayerTable, Quantized, float_weight
 from vdsr.quantization.search import Trial
 from vdsr.quantization.spread import spread
 from vdsr.quantization.thresholds import LEVELS
+from vdsr.report import page as frame
+from vdsr.report.svg import bars
+from vdsr.report.table import Table
 
 # Patches that single layers are measured on: their order is clear after a few.
 _PATCHES = 8
-_WIDTH, _ROW = 760, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,29 +85,44 @@ def _in_turn(quantized: Quantized, shape: tuple[int, ...]) -> openvino.InferRequ
     return compiled([runs], [patch])
 
 
-def summary(trials: Sequence[Trial]) -> str:
-    """The ways that were tried, best first, as a table of text."""
+def summary(trials: Sequence[Trial]) -> Table:
+    """The ways that were tried, best first."""
     scales = list(trials[0].drop)
-    head = f"{'method':<12}" + "".join(f"{'loss ' + scale + ', dB':>14}" for scale in scales)
-    rows = [
-        f"{trial.quantized.settings.method:<12}"
-        + "".join(f"{trial.drop[scale]:>14.4f}" for scale in scales)
-        for trial in trials
-    ]
-    return "\n".join([head, *rows])
+    return Table(
+        ["method", *(f"loss {scale}, dB" for scale in scales)],
+        [
+            [trial.quantized.settings.method, *(f"{trial.drop[scale]:.4f}" for scale in scales)]
+            for trial in trials
+        ],
+    )
 
 
-def layers_text(costs: Sequence[LayerCost]) -> str:
-    """A row per layer, as text."""
-    head = "layer   highest  becomes 255   clipped  input noise  output noise  alone, levels"
-    rows = [
-        f"{cost.table.layer:>5}{cost.table.highest:>10.4g}{cost.table.threshold:>13.4g}"
-        f"{cost.table.clipped:>10.2e}{cost.table.input_noise:>12.2%}"
-        f"{cost.table.output_noise:>14.2%}"
-        f"{cost.alone:>15.4f}"
-        for cost in costs
-    ]
-    return "\n".join([head, *rows])
+def layers(costs: Sequence[LayerCost]) -> Table:
+    """A row per layer."""
+    return Table(
+        [
+            "layer",
+            "highest",
+            "becomes 255",
+            "clipped",
+            "input noise",
+            "output noise",
+            "alone, levels",
+        ],
+        [
+            [
+                str(cost.table.layer),
+                f"{cost.table.highest:.4g}",
+                f"{cost.table.threshold:.4g}",
+                f"{cost.table.clipped:.2e}",
+                f"{cost.table.input_noise:.2%}",
+                f"{cost.table.output_noise:.2%}",
+                f"{cost.alone:.4f}",
+            ]
+            for cost in costs
+        ],
+        left=(),
+    )
 
 
 def as_json(trials: Sequence[Trial], costs: Sequence[LayerCost]) -> dict[str, Any]:
@@ -133,43 +149,19 @@ def page(trials: Sequence[Trial], costs: Sequence[LayerCost], *, heading: str) -
         costs: of the best one.
         heading: what was quantised.
     """
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(heading)}</title><style>"
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}"
-        "pre{overflow-x:auto}svg{width:100%;font-size:12px}</style></head><body>"
-        f"<h1>{html.escape(heading)}</h1>"
-        "<h2>Calibrations, best first</h2>"
-        f"<pre>{html.escape(summary(trials))}</pre>"
+    body = (
+        "<h2>Calibrations, best first</h2>",
+        summary(trials).html(),
         "<p>Loss: PSNR of the float model minus that of the int8 model, on pictures kept out of"
-        " calibration.</p>"
-        "<h2>Layers</h2>"
-        f"<pre>{html.escape(layers_text(costs))}</pre>"
+        " calibration.</p>",
+        "<h2>Layers</h2>",
+        layers(costs).html(),
         "<p>Clipped: share of the positive inputs beyond what becomes 255. Noise: rms error over"
         " rms value, everything before the layer included. Alone: rms change of the network's"
-        " output, in levels of 0..255, if this layer alone is in int8.</p>"
-        f"{bars([(f'layer {c.table.layer}', c.alone) for c in costs], unit='levels')}"
-        "</body></html>\n"
+        " output, in levels of 0..255, if this layer alone is in int8.</p>",
+        bars([(f"layer {cost.table.layer}", cost.alone) for cost in costs], unit="levels"),
     )
-
-
-def bars(values: Sequence[tuple[str, float]], *, unit: str) -> str:
-    """Horizontal bars as an `<svg>` element.
-
-    Args:
-        values: name and length, 0 or more.
-        unit: of the lengths.
-    """
-    top = max((value for _, value in values), default=0.0) or 1.0
-    height = _ROW * len(values)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{html.escape(unit)}">']
-    for i, (name, value) in enumerate(values):
-        y, length = _ROW * i, (_WIDTH - 200) * value / top
-        parts.append(f'<text x="0" y="{y + 14}">{html.escape(name)}</text>')
-        parts.append(f'<rect x="70" y="{y + 3}" width="{length:.1f}" height="14" fill="#0072b2"/>')
-        text = f"{value:.4f} {html.escape(unit)}"
-        parts.append(f'<text x="{76 + length:.1f}" y="{y + 14}">{text}</text>')
-    return "".join((*parts, "</svg>"))
+    return frame.page(heading, body)
 
 
 def most_costly(quantized: Quantized, costs: Sequence[LayerCost]) -> str:

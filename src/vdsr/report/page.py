@@ -1,0 +1,63 @@
+"""A page of HTML that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}
+td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:left}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
+svg{width:100%;max-width:760px;font-size:13px;overflow:visible}
+.pictures{display:flex;flex-wrap:wrap;gap:12px;margin:0 0 1.5em}
+figure{margin:0}figcaption{font-size:13px;color:#555}
+.pictures figcaption{max-width:192px}
+.pictures img{width:192px;image-rendering:pixelated;display:block}
+.warning{border-left:4px solid #d55e00;padding-left:.8em}
+"""
+
+
+def page(heading: str, body: Iterable[str], *, warnings: Sequence[str] = ()) -> str:
+    """A whole document.
+
+    Args:
+        heading: plain text; also the title.
+        body: pieces of HTML.
+        warnings: lines of plain text that are shown above them.
+    """
+    title = html.escape(heading)
+    shown = "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{title}</h1>{shown}{''.join(body)}</body></html>\n"
+    )
+
+
+def data_uri(picture: NDArray[np.uint8]) -> str:
+    """A picture inside the page: uint8 `[H, W]` or `[H, W, 1..4]` as an address of a PNG."""
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(picture))
+    data = image.write_to_buffer(".png")
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def figure(picture: NDArray[np.uint8], caption: str) -> str:
+    """A picture with its caption; uint8 `[H, W]` or `[H, W, 3]`."""
+    text = html.escape(caption)
+    return (
+        f'<figure><img src="{data_uri(picture)}" alt="{text}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def figures(pictures: Iterable[str]) -> str:
+    """Figures side by side."""
+    return f'<div class="pictures">{"".join(pictures)}</div>'
