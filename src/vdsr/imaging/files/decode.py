@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyvips
 from numpy.typing import NDArray
 
 from vdsr.errors import FileError, InputError
-from vdsr.imaging.files import metadata, photoshop, png_chunks, tiff_exif
-from vdsr.imaging.files.formats import FORMATS, SNIFFED_BYTES, Format, is_heic, sniff
+from vdsr.imaging.files import metadata, photoshop, png_check, png_chunks, tiff_exif, whole
+from vdsr.imaging.files.formats import READABLE, Format
+from vdsr.imaging.files.signatures import SNIFFED_BYTES, describe, sniff
+from vdsr.imaging.files.tiff_load import TiffPage
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
@@ -20,11 +23,8 @@ _DTYPES = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
 _GRAY = ("b-w", "grey16")
 _RGB = ("srgb", "rgb", "rgb16", "scrgb")
 _STRIP = 64
+_FOOTER = 18  # of TGA
 _SYSTEM_ERROR = "system error: "
-_HEIC = (
-    "HEIC needs a system libvips with HEVC support (Debian: apt install libvips42,"
-    " then pip uninstall pyvips-binary); or convert it to PNG or AVIF first"
-)
 
 
 class PictureReader:
@@ -48,15 +48,28 @@ class PictureReader:
         resources: Photoshop's image resources, IPTC among them; empty if it has none.
         notices: what had to be changed or could not be kept, a line each.
 
+    Args:
+        path: the file.
+        page: which of the pictures in a TIFF file, from 1; None for the only one.
+
     Raises:
         InputError: if the file is missing, unreadable, no picture, or of a kind that
-            cannot be enlarged. Damage further down is found by `strips`.
+            cannot be enlarged; if it has several pages and none is chosen. Damage further
+            down is found by `strips`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, page: int | None = None) -> None:
         self.path = path
         self.notices: tuple[str, ...] = ()
         self.format = _format(path)
+        self._tiff = TiffPage(path, page) if self.format.name == "tiff" else None
+        if self._tiff is None and page not in (None, 1):
+            raise InputError(
+                f"{path}: there is no page {page}: {self.format.name} holds one picture"
+            )
+        self._whole = None
+        if self.format.reader != "libvips":
+            self._whole = whole.decode(path, self.format.reader)
         header = self._load("random")
         self._check_kind(header)
         orientation = int(header.get("orientation")) if header.get_typeof("orientation") else 1
@@ -74,6 +87,8 @@ class PictureReader:
         find = {"png": png_chunks.of_png, "avif": png_chunks.of_avif}.get(self.format.name)
         self.chunks = () if find is None else find(path)
         self.resources = photoshop.from_jpeg(metadata.blob(header, "iptc-data") or b"")
+        if self._whole is not None:
+            self.bits, self.resources = self._whole.bits, self._whole.resources
         if self.format.name == "tiff":
             self._read_tiff_metadata()
 
@@ -86,6 +101,8 @@ class PictureReader:
         Raises:
             InputError: when the data is damaged or ends early.
         """
+        if self._tiff is not None:
+            self._tiff.verify()
         image = self._convert(self._load(self._access))
         try:
             region = pyvips.Region.new(image)
@@ -114,42 +131,30 @@ class PictureReader:
 
     def _load(self, access: str, **options: int) -> pyvips.Image:
         try:
+            if self._tiff is not None:
+                return self._tiff.image(access)
+            if self._whole is not None:
+                return whole.as_image(self._whole)
             # A source, since a file name would be searched for "[options]".
             source = pyvips.Source.new_from_file(str(self.path))
             load = getattr(pyvips.Image, self.format.loader)
             return load(source, access=access, fail_on="error", **options)
         except pyvips.Error as error:
-            if _is_heic(self.path):
-                raise InputError(f"{self.path}: {_HEIC}") from error
             raise self._error("damaged, cut short or of a rare kind", error) from error
 
     def _check_kind(self, image: pyvips.Image) -> None:
         pages, name = _number(image, "n-pages", 1), self.format.name
         if name == "png":
             pages = png_chunks.frames(self.path)
-        if pages > 1 and not (name == "tiff" and self._only_overviews(image, pages)):
-            what = "frames: animations" if name in ("png", "gif", "webp") else "pages: such files"
-            raise InputError(f"{self.path}: it has {pages} {what} cannot be enlarged yet")
-        if name == "tiff" and tiff_exif.is_preview(self.path):
+        if pages > 1 and name != "tiff":
             raise InputError(
-                f"{self.path}: it begins with a mere preview of its picture, as raw photographs"
-                " do: develop it, or export it as a plain TIFF"
+                f"{self.path}: it has {pages} frames: animations cannot be enlarged yet"
             )
         if image.format not in (*_DTYPES, "double") and image.interpretation != "labs":
             raise InputError(
                 f"{self.path}: samples of type {image.format} cannot be enlarged:"
                 " convert to 8 or 16 bit unsigned, or to float"
             )
-
-    def _only_overviews(self, image: pyvips.Image, pages: int) -> bool:
-        """Whether the further pages of a TIFF are smaller versions of the first."""
-        width, height = image.width, image.height
-        for page in range(1, pages):
-            other = self._load("random", page=page)
-            if other.width > (width + 1) // 2 + 1 or other.height > (height + 1) // 2 + 1:
-                return False
-            width, height = other.width, other.height
-        return True
 
     def _convert(self, image: pyvips.Image) -> pyvips.Image:
         """Upright, gray or RGB, and in the whole range of the sample type."""
@@ -184,10 +189,10 @@ class PictureReader:
 
     def _note_losses(self, image: pyvips.Image) -> None:
         """Say what `_convert` will change, and what is not even read."""
-        kind, pages = image.interpretation, _number(image, "n-pages", 1)
-        pages += _number(image, "n-subifds", 0)
-        if pages > 1:
-            self._note(f"only the full-size picture is kept of {pages} (the others are overviews)")
+        kind = image.interpretation
+        for source in (self._tiff, self._whole):
+            for notice in source.notices if source is not None else ():
+                self._note(notice)
         if kind == "cmyk":
             own = image.get_typeof("icc-profile-data")
             which = "its ICC profile" if own else "a general profile, since it has none"
@@ -196,6 +201,8 @@ class PictureReader:
             self._note("CIE colour was converted to 16-bit sRGB")
         if image.format == "double":
             self._note("64-bit samples were converted to 32-bit floats")
+        if self.format.name == "png" and (problem := png_check.damaged_end(self.path)) is not None:
+            self._note(problem)
         if self.format.name == "jpeg" and self._has_gain_map():
             self._note("its HDR gain map was left out: the picture itself was enlarged")
 
@@ -254,6 +261,8 @@ def _format(path: Path) -> Format:
             raise InputError(f"{path}: it is no ordinary file")
         with path.open("rb") as file:
             start = file.read(SNIFFED_BYTES)
+            file.seek(-min(_FOOTER, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            end = file.read(_FOOTER)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except (OSError, ValueError) as error:
@@ -261,12 +270,9 @@ def _format(path: Path) -> Format:
         raise InputError(f"{path}: it cannot be read: {text}") from error
     if not start:
         raise InputError(f"{path}: the file is empty")
-    if (found := sniff(start)) is None:
-        known = ", ".join(FORMATS)
-        raise InputError(f"{path}: it is no picture in a known format ({known})")
+    if (found := sniff(start, path, end)) is None:
+        known = ", ".join(READABLE)
+        what = describe(start)
+        this = f": this is {what}" if what else ""
+        raise InputError(f"{path}: it is no picture in a known format ({known}){this}")
     return found
-
-
-def _is_heic(path: Path) -> bool:
-    with path.open("rb") as file:
-        return is_heic(file.read(SNIFFED_BYTES))

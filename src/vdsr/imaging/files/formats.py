@@ -24,6 +24,7 @@ class Format:
         lossy: whether `--quality` applies.
         metadata: whether it carries profile, EXIF, XMP and resolution.
         codec: how libvips calls it, if otherwise.
+        reader: what decodes it: libvips, or a reader of `whole.py`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format:
     lossy: bool = False
     metadata: bool = True
     codec: str = ""
+    reader: str = "libvips"
 
     @property
     def loader(self) -> str:
@@ -93,22 +95,20 @@ FORMATS = {
     )
 }
 
-SUFFIXES = frozenset(suffix for f in FORMATS.values() for suffix in f.suffixes)
+_READ_ONLY = (
+    Format(name="bmp", suffixes=(".bmp", ".dib"), reader="pillow"),
+    Format(name="pnm", suffixes=(".pnm", ".pbm", ".pgm", ".ppm", ".pam", ".pfm"), reader="pnm"),
+    Format(name="tga", suffixes=(".tga", ".icb", ".vda", ".vst"), reader="pillow"),
+    Format(name="psd", suffixes=(".psd", ".psb"), reader="psd"),
+    Format(name="jp2", suffixes=(".jp2", ".j2k", ".j2c", ".jpx", ".jpf"), reader="jp2"),
+    Format(name="jxl", suffixes=(".jxl",), reader="jxl"),
+    Format(name="heic", suffixes=(".heic", ".heif", ".hif"), reader="heic"),
+)
+READABLE = FORMATS | {f.name: f for f in _READ_ONLY}
+"""What is read; `FORMATS`, which are written, among them."""
 
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",  # BigTIFF
-    b"MM\0+": "tiff",
-    b"GIF87a": "gif",
-    b"GIF89a": "gif",
-}
-# Brands of ISO/IEC 23008-12; the general ones say nothing about the codec.
-_HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-_HEIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", *_HEVC_BRANDS)
-SNIFFED_BYTES = 64
+SUFFIXES = frozenset(suffix for f in READABLE.values() for suffix in f.suffixes)
+
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 
 
@@ -128,8 +128,9 @@ def format_of(path: Path, name: str | None = None) -> Format:
     for candidate in FORMATS.values():
         if suffix in candidate.suffixes:
             return candidate
-    if suffix in (".heic", ".heif"):
-        raise UsageError(f"{path}: HEIC is read and written only by a system libvips: {known}")
+    for readable in READABLE.values():
+        if suffix in readable.suffixes:
+            raise UsageError(f"{path}: {readable.name} is read, but not written: choose {known}")
     what = f"unknown suffix {suffix!r}" if suffix else "no suffix to tell the format by"
     raise UsageError(f"{path}: {what}: choose --format {known}")
 
@@ -147,25 +148,3 @@ def check_quality(format: Format, quality: int | None) -> int | None:
     if not 1 <= quality <= 100:
         raise UsageError(f"quality is 1..100, not {quality}")
     return quality
-
-
-def sniff(start: bytes) -> Format | None:
-    """The format of a file by its first `SNIFFED_BYTES` bytes; HEIC counts as AVIF."""
-    for signature, name in _SIGNATURES.items():
-        if start.startswith(signature):
-            return FORMATS[name]
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return FORMATS["webp"]
-    return FORMATS["avif"] if _has_brand(start, _HEIF_BRANDS) else None
-
-
-def is_heic(start: bytes) -> bool:
-    """Whether a file that begins so names HEVC as its codec."""
-    return _has_brand(start, _HEVC_BRANDS)
-
-
-def _has_brand(start: bytes, brands: tuple[bytes, ...]) -> bool:
-    if start[4:8] != b"ftyp":
-        return False
-    end = int.from_bytes(start[:4], "big")
-    return any(start[i : i + 4] in brands for i in (8, *range(16, min(end, len(start)), 4)))

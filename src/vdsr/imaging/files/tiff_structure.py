@@ -28,6 +28,7 @@ _TYPES = {
     **dict.fromkeys((5, 10), (8, 4)),
     **dict.fromkeys((12, LONG8, SLONG8), (8, 8)),
 }
+_SIGNED = (6, 8, SLONG, 10, SLONG8)
 _POINTER_SIZES = {LONG: 4, IFD: 4, LONG8: 8, IFD8: 8}
 # Classic TIFF counts the entries of a directory in 16 bits; nothing real has more.
 _MAX_ENTRIES = 65535
@@ -207,17 +208,20 @@ class TiffReader:
             raise self.error(f"tag {entry.tag} is no pointer to a directory")
         return self.layout.number(entry.field[:size])
 
+    def integers(self, entry: Entry) -> tuple[int, ...]:
+        """The values of an entry as whole numbers; a fraction is two of them."""
+        data = self._data(entry)
+        word = _TYPES[entry.kind][1]
+        signed = entry.kind in _SIGNED
+        return tuple(
+            int.from_bytes(data[i : i + word], "little", signed=signed)
+            for i in range(0, len(data), word)
+        )
+
     def value(self, entry: Entry) -> Value:
         """The values of an entry; 64-bit integers, which EXIF lacks, become 32-bit ones."""
         what = f"tag {entry.tag}"
-        if entry.kind not in _TYPES:
-            raise self.error(f"{what} has the unknown field type {entry.kind}")
-        size = entry.count * _TYPES[entry.kind][0]
-        if size <= self.layout.width:
-            data = entry.field[:size]
-        else:
-            data = self._take(self.layout.number(entry.field), size, what)
-        data = self.layout.ordered(data, entry.kind)
+        data = self._data(entry)
         if entry.kind not in (LONG8, SLONG8):
             return Value(entry.kind, data)
         wide, narrow, kind = ("Q", "I", LONG) if entry.kind == LONG8 else ("q", "i", SLONG)
@@ -226,6 +230,18 @@ class TiffReader:
             return Value(kind, struct.pack(f"<{entry.count}{narrow}", *values))
         except struct.error:
             raise self.error(f"{what} holds a number of more than 32 bits") from None
+
+    def _data(self, entry: Entry) -> bytes:
+        """The values of an entry, little-endian."""
+        what = f"tag {entry.tag}"
+        if entry.kind not in _TYPES:
+            raise self.error(f"{what} has the unknown field type {entry.kind}")
+        size = entry.count * _TYPES[entry.kind][0]
+        if size <= self.layout.width:
+            data = entry.field[:size]
+        else:
+            data = self._take(self.layout.number(entry.field), size, what)
+        return self.layout.ordered(data, entry.kind)
 
 
 def serialise(
