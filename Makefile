@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The version of the demonstration's photograph: scikit-image ships it, for this one use.
 PICTURES := scikit-image==0.26.0
 
-.PHONY: demo test lint bench performance clean
+.PHONY: demo test lint bench performance docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The pages that are made from the program, and the site in site/.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.dev $(VENV)/.pictures
 	$(BIN)/python benchmarks/resample.py
 	$(BIN)/python benchmarks/upscale.py
@@ -49,4 +54,4 @@ performance: $(VENV)/.dev
 	$(BIN)/python benchmarks/performance_page.py
 
 clean:
-	rm -rf $(VENV) demo-output build dist
+	rm -rf $(VENV) demo-output build dist site
