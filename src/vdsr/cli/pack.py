@@ -1,4 +1,4 @@
-"""`vdsr data pack`: photographs become one file of luma."""
+"""`vdsr data pack`: photographs become one file of luma, or of RGB."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ def pack(
     keep_evaluation: Annotated[
         bool, typer.Option("--keep-evaluation", help="Keep pictures of known evaluation sets.")
     ] = False,
+    color: Annotated[
+        bool, typer.Option("--color", help="Keep RGB: for networks of Y, Cb, Cr, and damage.")
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Pack photographs into one file of luma: all the data that training needs."""
+    """Pack photographs into one file of luma or RGB: all the data that training needs."""
     from vdsr.data.pack import pack_folders
     from vdsr.data.packfile import write_pack
 
@@ -39,6 +42,7 @@ def pack(
         licence=license,
         evaluation=evaluation or [],
         keep_evaluation=keep_evaluation,
+        color=color,
     )
     write_pack(made.pack, output)
     say_left_out(made.left_out, quiet=quiet)
@@ -46,6 +50,7 @@ def pack(
     content = {
         "output": str(output),
         "pictures": len(made.pack.pictures),
+        "color": made.pack.color,
         "pixels": made.pack.pixels,
         "bytes": size,
         "digest": made.pack.digest,

@@ -1,4 +1,4 @@
-"""Pictures of folders as luma, to learn or to calibrate from; never those of evaluation sets."""
+"""Pictures of folders, to learn or to calibrate from; never those of evaluation sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from vdsr.data import leaks
 from vdsr.data.leaks import Fingerprint
-from vdsr.data.packfile import Luma
+from vdsr.data.packfile import Luma, Picture
 from vdsr.errors import InputError
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import SUFFIXES, PictureReader
@@ -42,7 +42,8 @@ def usable(
     smallest: int,
     known: Mapping[str, Fingerprint],
     left_out: list[str],
-) -> Iterator[tuple[File, str, Luma]]:
+    color: bool = False,
+) -> Iterator[tuple[File, str, Picture]]:
     """Read pictures, one after the other.
 
     Args:
@@ -51,25 +52,27 @@ def usable(
         known: fingerprints of pictures that must not be among them, by name.
         left_out: takes a line, with the reason, for each file that cannot be read, is too
             small, shows the same as one before, or is known.
+        color: whether pictures are RGB, or luma.
 
     Yields:
-        The file; its name, of its folder and its path there; uint8 `[H, W]`.
+        The file; its name, of its folder and its path there; uint8 `[H, W]`, or in color
+        `[H, W, 3]`.
     """
     seen: dict[str, str] = {}
     for file in files:
         folder, path = file
         try:
-            picture = read_luma(path)
+            picture = read_rgb(path) if color else read_luma(path)
         except InputError as error:
             left_out.append(str(error))
             continue
         digest = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
-        height, width = picture.shape
+        height, width = picture.shape[:2]
         if min(height, width) < smallest:
             reason = f"{width}x{height} px are too small: {smallest} px to both sides are needed"
         elif digest in seen:
             reason = f"the same picture as {seen[digest]}"
-        elif (evaluated := leaks.find(picture, known)) is not None:
+        elif (evaluated := leaks.find(_luma(picture), known)) is not None:
             reason = f"it is {evaluated}, which results are measured on"
         else:
             seen[digest] = f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
@@ -98,6 +101,33 @@ def read_luma(path: Path) -> Luma:
         y = STUDIO.luma(samples[:3]) if reader.bands >= 3 else samples[0]
         rows.append(np.clip(np.floor(y + 0.5), 0, 255).astype(np.uint8))
     return np.concatenate(rows)
+
+
+def read_rgb(path: Path) -> Picture:
+    """A picture file of any format as RGB of 8 bits; gray becomes R = G = B.
+
+    Returns:
+        uint8 `[H, W, 3]`; transparency is ignored.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    reader = PictureReader(path)
+    peak = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[reader.dtype]
+    rows = []
+    for strip in reader.strips():
+        colors = strip[..., :3] if reader.bands >= 3 else np.repeat(strip[..., :1], 3, -1)
+        levels = np.asarray(colors, np.float32) * np.float32(255.0 / peak)
+        rows.append(np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8))
+    return np.concatenate(rows)
+
+
+def _luma(picture: Picture) -> Luma:
+    if picture.ndim == 2:
+        return picture
+    y = STUDIO.luma(np.asarray(np.moveaxis(picture, -1, 0), np.float32))
+    luma: Luma = np.clip(np.floor(y + 0.5), 0, 255).astype(np.uint8)
+    return luma
 
 
 def none_found(folders: Sequence[Path], purpose: str, left_out: Sequence[str]) -> InputError:

@@ -1,6 +1,7 @@
-"""From folders of photographs to a pack: the one part of training that reads any format.
+"""From folders of photographs to a pack of luma or of RGB.
 
-It needs libvips, and so is no part of the way that trains: that reads packs.
+It is the one part of training that reads any format. It needs libvips, and so is no part of
+the way that trains: that reads packs.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ def pack_folders(
     licence: str = "unknown",
     evaluation: Sequence[Path] = (),
     keep_evaluation: bool = False,
+    color: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Packed:
-    """Read all pictures of some folders as luma; see `folders.read_luma`.
+    """Read all pictures of some folders; see `folders.read_luma` and `folders.read_rgb`.
 
     Left out are files that cannot be read, pictures smaller than 32 px, second copies, and
     pictures of evaluation sets.
@@ -50,6 +52,7 @@ def pack_folders(
         evaluation: folders of further pictures that must not be trained on, beside those
             of Set5 and Set14, which are known.
         keep_evaluation: keep pictures of evaluation sets: for experiments only.
+        color: whether they are kept as RGB, or as luma alone.
         progress: called with files done and files in all.
 
     Raises:
@@ -65,7 +68,7 @@ def pack_folders(
         progress(len(files), len(files))
 
     left_out: list[str] = []
-    found = list(usable(counted(), smallest=SMALLEST, known=known, left_out=left_out))
+    found = list(usable(counted(), smallest=SMALLEST, known=known, left_out=left_out, color=color))
     if not found:
         raise none_found(folders, "train on", left_out)
     _, names, pictures = zip(*found, strict=True)

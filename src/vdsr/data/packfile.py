@@ -1,7 +1,8 @@
-"""Packs: many luma pictures in one file, which is all the data that training needs.
+"""Packs: many pictures in one file, which is all the data that training needs.
 
 A pack is a plain zip archive, stored without further compression, of one `pack.json`
-and gray 8-bit PNG files, so that any tool can look into it. `pack.json` holds the
+and 8-bit PNG files, so that any tool can look into it: gray ones of luma, or RGB ones in a
+color pack. `pack.json` holds the
 names and sizes of the pictures, their licence and a digest of their samples.
 Reading one needs numpy and Pillow, nothing else of this program's dependencies.
 """
@@ -13,7 +14,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ FORMAT = 1
 INDEX = "pack.json"
 
 Luma = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,42 +36,55 @@ class Pack:
     """Pictures to train on.
 
     Attributes:
-        pictures: uint8 `[H, W]` each, studio-range luma (BT.601).
+        pictures: uint8 `[H, W]` each, studio-range luma (BT.601); or all `[H, W, 3]`, RGB.
         names: where each picture came from, as many as there are pictures.
         data: the names of the data sets, for the card of what is trained on them.
         licence: their terms, likewise.
         digest: SHA-256 of all names, sizes and samples, 64 hexadecimal digits.
+        groups: the number of the pack that each picture came from, of joined packs.
+        shares: the part of the training that each of these is to have; 0 for what is left.
     """
 
-    pictures: tuple[Luma, ...]
+    pictures: tuple[Picture, ...]
     names: tuple[str, ...]
     data: str
     licence: str
     digest: str
+    groups: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @property
     def pixels(self) -> int:
         """Number of pixels of all pictures."""
-        return sum(picture.size for picture in self.pictures)
+        return sum(picture.shape[0] * picture.shape[1] for picture in self.pictures)
+
+    @property
+    def color(self) -> bool:
+        """Whether its pictures are RGB."""
+        return self.pictures[0].ndim == 3
 
 
-def make_pack(pictures: Sequence[Luma], names: Sequence[str], *, data: str, licence: str) -> Pack:
+def make_pack(
+    pictures: Sequence[Picture], names: Sequence[str], *, data: str, licence: str
+) -> Pack:
     """A pack in memory.
 
     Args:
-        pictures: uint8 `[H, W]`, studio-range luma.
+        pictures: uint8 `[H, W]`, studio-range luma; or all `[H, W, 3]`, RGB.
         names: one for each.
         data: names of the data sets.
         licence: their terms.
 
     Raises:
-        InputError: if there are no pictures.
+        InputError: if there are no pictures, or some are luma and some RGB.
     """
     if not pictures:
         raise InputError("a pack needs at least one picture")
+    if len({picture.ndim for picture in pictures}) > 1:
+        raise InputError("pictures in color and luma alone cannot be trained on together")
     digest = hashlib.sha256()
     for picture, name in zip(pictures, names, strict=True):
-        digest.update(f"{name}\n{picture.shape[0]} {picture.shape[1]}\n".encode())
+        digest.update(f"{name}\n{' '.join(map(str, picture.shape))}\n".encode())
         digest.update(np.ascontiguousarray(picture).data)
     return Pack(
         pictures=tuple(pictures),
@@ -80,20 +95,26 @@ def make_pack(pictures: Sequence[Luma], names: Sequence[str], *, data: str, lice
     )
 
 
-def join_packs(packs: Sequence[Pack]) -> Pack:
+def join_packs(packs: Sequence[Pack], shares: Sequence[float] = ()) -> Pack:
     """Several packs as one, in the order given.
 
+    Args:
+        packs: each becomes a group.
+        shares: see `Pack`; one for each pack, or none.
+
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or some are in color and some are not.
     """
     if len(packs) == 1:
         return packs[0]
-    return make_pack(
+    joined = make_pack(
         [picture for pack in packs for picture in pack.pictures],
         [name for pack in packs for name in pack.names],
         data=" + ".join(pack.data for pack in packs),
         licence="; ".join(dict.fromkeys(f"{pack.data}: {pack.licence}" for pack in packs)),
     )
+    groups = tuple(i for i, pack in enumerate(packs) for _ in pack.pictures)
+    return replace(joined, groups=groups, shares=tuple(shares))
 
 
 def write_pack(pack: Pack, path: Path) -> None:
@@ -107,7 +128,7 @@ def write_pack(pack: Pack, path: Path) -> None:
     members = [f"{i:06}.png" for i in range(len(pack.pictures))]
     index = {
         "format": FORMAT,
-        "luma": "studio",
+        **({"color": "rgb"} if pack.color else {"luma": "studio"}),
         "data": pack.data,
         "licence": pack.licence,
         "digest": pack.digest,
@@ -140,7 +161,8 @@ def read_pack(path: Path) -> Pack:
             index = json.loads(archive.read(INDEX))
             if index["format"] > FORMAT:
                 raise InputError(f"{path}: a pack of a later version of vdsr: upgrade vdsr")
-            pictures = [_picture(archive, entry) for entry in index["pictures"]]
+            mode = "RGB" if "color" in index else "L"
+            pictures = [_picture(archive, entry, mode) for entry in index["pictures"]]
         names = [str(entry["name"]) for entry in index["pictures"]]
         pack = make_pack(pictures, names, data=str(index["data"]), licence=str(index["licence"]))
         if pack.digest != index["digest"]:
@@ -152,9 +174,9 @@ def read_pack(path: Path) -> Pack:
     return pack
 
 
-def _picture(archive: zipfile.ZipFile, entry: dict[str, Any]) -> Luma:
+def _picture(archive: zipfile.ZipFile, entry: dict[str, Any], mode: str) -> Picture:
     with _pillow().open(io.BytesIO(archive.read(entry["file"])), formats=["PNG"]) as image:
-        if image.mode != "L" or image.size != (entry["width"], entry["height"]):
+        if image.mode != mode or image.size != (entry["width"], entry["height"]):
             raise ValueError("not the picture that the index names")
         return np.array(image, np.uint8)
 

@@ -33,7 +33,7 @@ def crop_to_multiple(planes: NDArray[Any_], scale: int) -> NDArray[Any_]:
     return planes[..., : height - height % scale, : width - width % scale]
 
 
-def shrink(planes: NDArray[Float], scale: int) -> NDArray[Float]:
+def shrink(planes: NDArray[Float], scale: float) -> NDArray[Float]:
     """MATLAB's `imresize(image, 1 / scale)`: bicubic, antialiased.
 
     Args:
@@ -46,7 +46,7 @@ def shrink(planes: NDArray[Float], scale: int) -> NDArray[Float]:
     return imresize(planes, scale=1.0 / scale)
 
 
-def enlarge(planes: NDArray[Float], scale: int) -> NDArray[Float]:
+def enlarge(planes: NDArray[Float], scale: float) -> NDArray[Float]:
     """MATLAB's `imresize(image, scale)`: the network's input, and the baseline.
 
     Args:
@@ -59,7 +59,7 @@ def enlarge(planes: NDArray[Float], scale: int) -> NDArray[Float]:
     return imresize(planes, scale=float(scale))
 
 
-def degrade(planes: NDArray[Float], scale: int) -> NDArray[Float]:
+def degrade(planes: NDArray[Float], scale: float) -> NDArray[Float]:
     """Shrink and enlarge again: the luma that the network is trained to restore.
 
     Args:

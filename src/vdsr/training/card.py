@@ -30,7 +30,7 @@ def metadata(
     return ModelMetadata(
         name=name,
         version=number,
-        scales=recipe.data.scales,
+        scales=tuple(int(scale) for scale in recipe.data.scales if scale == int(scale)),
         residual=outcome.architecture.residual,
         fold=outcome.architecture.fold,
         planes=outcome.architecture.planes,

@@ -29,7 +29,12 @@ def build_network(settings: NetworkSettings, depth: int) -> Chain:
         a, b, c = settings.kernels
         return SRCNN(kernels=(a, b, c))
     network = VDSR(
-        depth=depth, width=settings.width, bias=settings.bias, residual=settings.residual
+        depth=depth,
+        width=settings.width,
+        bias=settings.bias,
+        residual=settings.residual,
+        fold=settings.fold,
+        planes=settings.planes,
     )
     if settings.quiet and settings.residual:
         nn.init.zeros_(network.convolutions[-1].weight)

@@ -1,11 +1,14 @@
-"""Batches of patches: cut, degraded and turned on the device that trains.
+"""Batches of patches: cut, turned and degraded on the device that trains.
 
-All pictures lie in one flat uint8 tensor, each with a mirrored margin. Shrinking and
-enlarging a patch is then one fixed matrix per scale, from both sides: the product of
-the two matrices of `vdsr.imaging.resample`. Since patches start at multiples of their
+All pictures lie in one flat uint8 tensor, and are read mirrored beyond their borders.
+Shrinking and enlarging a patch is one fixed matrix per scale, from both sides: the product
+of the two matrices of `vdsr.imaging.resample`. Since patches start at multiples of their
 scale, and since a mirrored picture whose sides are multiples of the scale shrinks to
 a mirrored picture, the result is the same as degrading the whole picture and cutting
-the patch out of it, borders included. Nothing is rounded after the original.
+the patch out of it, borders included. Nothing is rounded after the original. With damage
+(`vdsr.training.damage`), the small picture is also made noisy, and saved.
+
+Pictures of a color pack become Y, Cb and Cr at the end, or Y alone.
 
 What a step draws depends on the seed and the number of the step alone: a run that goes
 on from a checkpoint sees what the unbroken run would have seen.
@@ -16,16 +19,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vdsr.data.packfile import Luma
+from vdsr.data.packfile import Picture
 from vdsr.errors import InputError
-from vdsr.imaging.degrade import crop_to_multiple, degrade
-from vdsr.imaging.resample import Axis, imresize
+from vdsr.imaging.color import STUDIO
+from vdsr.imaging.resample import Axis
+from vdsr.training.damage import Damage, cut_out
+from vdsr.training.kernels import mirrored
+from vdsr.training.places import Places, rescaled
+from vdsr.training.recipe import DamageSettings
 
 # Taps of cubic interpolation reach 2 low-resolution px, those of the antialiased
 # shrinking another 2, and half a pixel each for rounding.
@@ -37,8 +45,9 @@ class Batch:
     """What the network takes, and what it should give.
 
     Attributes:
-        degraded: float32 `[N, 1, P, P]`, luma / 255 shrunk and enlarged again.
-        original: float32 `[N, 1, P, P]`, luma / 255.
+        degraded: float32 `[N, planes, P, P]`, luma (or Y, Cb, Cr) / 255, shrunk, damaged,
+            and enlarged again.
+        original: float32 `[N, planes, P, P]`.
     """
 
     degraded: Tensor
@@ -75,15 +84,21 @@ class Patches:
     """An endless source of batches.
 
     Args:
-        pictures: uint8 `[H, W]`, luma; those smaller than a patch are left out.
-        scales: of which every batch holds as equal numbers as it can.
+        pictures: uint8 `[H, W]`, luma, or all of them `[H, W, 3]`, RGB; those smaller than a
+            patch are left out.
+        scales: of which every batch holds as equal numbers as it can; whole numbers, and
+            with damage halves, too.
         patch: side of a patch in px.
         batch: patches in a batch.
+        planes: 1 for luma, 3 for Y, Cb, Cr of RGB pictures.
         flips: whether patches are mirrored at random.
         rotations: whether patches are turned by 90 degrees at random.
         rescales: factors by which further copies of every picture are made smaller.
         focus: 0 draws all places alike; 1 in proportion to the root mean square of what
             shrinking and enlarging loses there, so that skies do not fill the batches.
+        groups: the group of each picture; None for one group.
+        shares: the part of all patches that is of each group; 0 for what is left, as it is.
+        damage: what happens to the small pictures; None for nothing.
         seed: of everything that is drawn.
         device: where the pictures lie and the batches are made.
 
@@ -91,78 +106,98 @@ class Patches:
         left_out: number of pictures that are smaller than a patch.
 
     Raises:
-        InputError: if no picture is as large as a patch.
+        InputError: if no picture is as large as a patch, or luma is to be made color.
     """
 
     def __init__(
         self,
-        pictures: Sequence[Luma],
+        pictures: Sequence[Picture],
         *,
-        scales: tuple[int, ...],
+        scales: tuple[float, ...],
         patch: int,
         batch: int,
+        planes: int = 1,
         flips: bool = True,
         rotations: bool = True,
         rescales: tuple[float, ...] = (1.0,),
         focus: float = 0.0,
+        groups: Sequence[int] | None = None,
+        shares: Sequence[float] = (),
+        damage: DamageSettings | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.scales, self.patch, self.batch, self.seed = scales, patch, batch, seed
-        self._flips, self._rotations = flips, rotations
-        self._grid = math.lcm(*scales)
-        self._margin = self._grid * math.ceil(_REACH * max(scales) / self._grid)
+        self.scales = tuple(int(s) if s == int(s) else s for s in scales)
+        self.patch, self.batch, self.seed = patch, batch, seed
+        self._flips, self._rotations, self._planes = flips, rotations, planes
         self._device = torch.device(device)
-        cut = [crop_to_multiple(p, self._grid) for p in pictures if min(p.shape) >= self._grid]
-        large = [picture for picture in cut if min(picture.shape) >= patch]
-        self.left_out = len(pictures) - len(large)
-        if not large:
-            raise InputError(f"no picture is as large as a patch: {patch} px to both sides")
-        usable = [copy for picture in large for copy in self._copies(picture, rescales)]
+        # A patch begins at whole px of its small picture.
+        self._units = np.array([Fraction(s).limit_denominator(2).numerator for s in self.scales])
+        self._grid = math.lcm(*self._units.tolist())
+        if self._grid == 1:
+            self._grid = 4
+        usable, numbers = self._usable(pictures, rescales)
+        if planes > 1 and usable[0].ndim == 2:
+            raise InputError("the pictures are luma alone: pack them in color for three planes")
+        of_group = None if groups is None else [groups[i] for i in numbers]
+        self._places = Places(
+            usable,
+            grid=self._grid,
+            patch=patch,
+            scale=max(self.scales),
+            focus=focus,
+            groups=of_group,
+            shares=shares,
+        )
         self._lay_out(usable)
-        self._weigh(usable, focus)
-        self._matrices = {
-            scale: torch.from_numpy(degradation_matrix(patch, scale, self._margin))
-            .float()
-            .to(self._device)
-            for scale in scales
-        }
+        self._damage = self._matrices = None
+        if damage is not None and damage.share > 0.0:
+            self._damage = Damage(damage, scales=self.scales, patch=patch, device=self._device)
+        else:
+            self._margin = self._grid * math.ceil(_REACH * max(self.scales) / self._grid)
+            self._matrices = {
+                scale: torch.from_numpy(degradation_matrix(patch, int(scale), self._margin))
+                .float()
+                .to(self._device)
+                for scale in self.scales
+            }
+        self._color = torch.from_numpy(STUDIO.matrix[:planes].astype(np.float32)).to(self._device)
+        self._black = torch.from_numpy(STUDIO.offset[:planes].astype(np.float32)).to(self._device)
 
-    def _copies(self, picture: Luma, rescales: tuple[float, ...]) -> list[Luma]:
-        """The picture at all sizes that are large enough, cut to multiples of the grid."""
-        copies = [picture if factor == 1.0 else _rescaled(picture, factor) for factor in rescales]
-        large = [copy for copy in copies if min(copy.shape) >= self._grid]
-        cut = [crop_to_multiple(copy, self._grid) for copy in large]
-        return [copy for copy in cut if min(copy.shape) >= self.patch]
-
-    def _lay_out(self, pictures: Sequence[Luma]) -> None:
-        """Put all pictures, margins included, one after the other."""
-        margin = self._margin
-        padded = [np.pad(picture, margin, mode="symmetric") for picture in pictures]
-        ends = np.cumsum([picture.size for picture in padded])
-        self._offsets = np.concatenate([[0], ends[:-1]])
-        self._strides = np.array([picture.shape[1] for picture in padded])
-        self._rooms = np.array([picture.shape for picture in pictures]) - self.patch
-        flat = np.concatenate([picture.ravel() for picture in padded])
-        self._flat = torch.from_numpy(flat).to(self._device)
-        side = torch.arange(self.patch + 2 * margin, device=self._device)
-        self._rows, self._columns = side[:, None], side[None, :]
-
-    def _weigh(self, pictures: Sequence[Luma], focus: float) -> None:
-        """Chances of all places on the grid, picture by picture, row by row."""
-        places, chances = [], []
+    def _usable(
+        self, pictures: Sequence[Picture], rescales: tuple[float, ...]
+    ) -> tuple[list[Picture], list[int]]:
+        """All copies that are large enough, and the number of the picture that each is of."""
+        usable, numbers = [], []
         for i, picture in enumerate(pictures):
-            rows, columns = self._rooms[i] // self._grid + 1
-            index = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1)
-            places.append(np.insert(index.reshape(-1, 2) * self._grid, 0, i, axis=1))
-            if focus:
-                lost = _lost(picture, max(self.scales), self._grid, self.patch)
-                chances.append(lost[:rows, :columns].ravel() ** focus)
-            else:
-                chances.append(np.ones(rows * columns))
-        self._places = np.concatenate(places).astype(np.int32)
-        total = np.cumsum(np.concatenate(chances))
-        self._cumulative = total / total[-1]
+            if min(picture.shape[:2]) < max(self._grid, self.patch):
+                continue
+            whole = self._cut(picture)
+            if min(whole.shape[:2]) < self.patch:
+                continue
+            copies = [whole if factor == 1.0 else rescaled(whole, factor) for factor in rescales]
+            cut = [self._cut(copy) for copy in copies if min(copy.shape[:2]) >= self._grid]
+            large = [copy for copy in cut if min(copy.shape[:2]) >= self.patch]
+            usable += large
+            numbers += [i] * len(large)
+        self.left_out = len(pictures) - len(set(numbers))
+        if not usable:
+            raise InputError(f"no picture is as large as a patch: {self.patch} px to both sides")
+        return usable, numbers
+
+    def _cut(self, picture: Picture) -> Picture:
+        """Right and bottom cut to multiples of the grid."""
+        height, width = (side - side % self._grid for side in picture.shape[:2])
+        return picture[:height, :width]
+
+    def _lay_out(self, pictures: Sequence[Picture]) -> None:
+        """Put all pictures one after the other."""
+        sizes = np.array([picture.shape[:2] for picture in pictures])
+        self._sizes = sizes
+        self._offsets = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]])
+        channels = 1 if pictures[0].ndim == 2 else 3
+        flat = np.concatenate([picture.reshape(-1, channels) for picture in pictures])
+        self._flat = torch.from_numpy(np.ascontiguousarray(flat.T)).to(self._device)
 
     def __call__(self, step: int, rank: int = 0) -> Batch:
         """The batch of a step.
@@ -172,61 +207,95 @@ class Patches:
             rank: number of the process, where several train together.
         """
         rng = np.random.default_rng([self.seed, step, rank])
-        picture, row, column = self._draw(rng, step)
-        start = self._offsets[picture] + row * self._strides[picture] + column
-        index = torch.from_numpy(start).to(self._device)[:, None, None]
-        stride = torch.from_numpy(self._strides[picture]).to(self._device)[:, None, None]
-        window = self._flat[index + self._rows * stride + self._columns].float() / 255.0
-        degraded = torch.empty((self.batch, self.patch, self.patch), device=self._device)
+        unit = self._units[(np.arange(self.batch) + step) % len(self.scales)]
+        picture, corner = self._places.draw(rng, unit)
+        turns = rng.random((3, self.batch)) < 0.5
+        turns &= np.array([self._flips, self._flips, self._rotations])[:, None]
+        shape = (self.batch, len(self._flat), self.patch, self.patch)
+        degraded, original = (torch.empty(shape, device=self._device) for _ in range(2))
         for i, scale in enumerate(self.scales):
             part = slice((i - step) % len(self.scales), None, len(self.scales))
-            matrix = self._matrices[scale]
-            degraded[part] = matrix @ window[part] @ matrix.T
+            if part.start < self.batch:
+                make = self._clean if self._damage is None else self._damaged
+                degraded[part], original[part] = make(
+                    picture[part], corner[part], turns[:, part], scale, rng
+                )
+        return Batch(degraded=self._in_planes(degraded), original=self._in_planes(original))
+
+    def _clean(
+        self,
+        picture: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.bool_],
+        scale: float,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Shrunk and enlarged patches of one scale, and the originals, 0..255."""
+        assert self._matrices is not None
+        side, matrix = self.patch + 2 * self._margin, self._matrices[scale]
+        window = self._windows(picture, corner - self._margin, side, turns)
         inner = slice(self._margin, self._margin + self.patch)
-        both = torch.stack([degraded, window[:, inner, inner]], 1)
-        both = self._turn(both, rng)
-        return Batch(degraded=both[:, :1], original=both[:, 1:])
+        return matrix @ window @ matrix.T, window[..., inner, inner]
 
-    def _draw(self, rng: np.random.Generator, step: int) -> tuple[NDArray[np.int64], ...]:
-        """Picture, row and column of every patch; patch k has scale (k + step) mod scales."""
-        place = np.searchsorted(self._cumulative, rng.random(self.batch), side="right")
-        place = np.minimum(place, len(self._places) - 1)
-        picture, row, column = self._places[place].astype(np.int64).T
-        scale = np.array(self.scales)[(np.arange(self.batch) + step) % len(self.scales)]
-        room = self._rooms[picture] // scale[:, None] * scale[:, None]
-        jitter = rng.integers(0, self._grid // scale[:, None], (self.batch, 2)) * scale[:, None]
-        corner = np.minimum(np.stack([row, column], 1) + jitter, room)
-        return picture, corner[:, 0], corner[:, 1]
+    def _damaged(
+        self,
+        picture: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.bool_],
+        scale: float,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """The same with damage."""
+        assert self._damage is not None
+        sizes = self._damage.geometries[scale]
+        places = sizes.offsets(rng, len(picture))
+        # Where the patch lies before it is turned, and mirrored.
+        room = sizes.side - sizes.small
+        row, column = places.T
+        row, column = np.where(turns[2], column, row), np.where(turns[2], room - row, column)
+        before = np.where(turns[:2], room - np.stack([row, column]), np.stack([row, column])).T
+        corner = corner - np.rint(before * scale).astype(np.int64)
+        windows = self._windows(picture, corner, sizes.window, turns)
+        generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**63)))
+        draw = self._damage.draw(rng, len(picture), scale)
+        degraded = self._damage(windows, places, draw, scale, generator)
+        where = np.rint(places * scale).astype(np.int64)
+        return degraded, cut_out(windows, where, self.patch)
 
-    def _turn(self, patches: Tensor, rng: np.random.Generator) -> Tensor:
-        """Mirror and turn a random half of the patches each: together, all eight symmetries."""
-        upside, mirrored, turned = rng.random((3, self.batch)) < 0.5
-        if self._flips:
-            patches = self._some(patches, patches.flip(-2), upside)
-            patches = self._some(patches, patches.flip(-1), mirrored)
-        if self._rotations:
-            patches = self._some(patches, patches.rot90(1, (-2, -1)), turned)
-        return patches
+    def _windows(
+        self,
+        picture: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        side: int,
+        turns: NDArray[np.bool_],
+    ) -> Tensor:
+        """Squares of pictures, mirrored beyond their borders, and turned.
 
-    def _some(self, patches: Tensor, others: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
-        mask = torch.from_numpy(chosen).to(self._device)[:, None, None, None]
-        return torch.where(mask, others, patches)
+        Args:
+            picture: `[n]`: which.
+            corner: `[n, 2]`: first row and column.
+            side: px.
+            turns: `[3, n]`: whether they are mirrored upside down, left to right, and turned
+                by 90 degrees: together, all eight symmetries.
 
+        Returns:
+            float32 `[n, C, side, side]`, 0..255.
+        """
+        heights, widths = self._sizes[picture, 0, None], self._sizes[picture, 1, None]
+        rows = mirrored(corner[:, :1] + np.arange(side), heights)
+        columns = mirrored(corner[:, 1:] + np.arange(side), widths)
+        rows = self._offsets[picture, None] + rows * widths
+        rows = np.where(turns[0, :, None], rows[:, ::-1], rows)
+        columns = np.where(turns[1, :, None], columns[:, ::-1], columns)
+        # Turned, a row runs up a column.
+        turned = turns[2, :, None]
+        down, across = np.where(turned, columns[:, ::-1], rows), np.where(turned, rows, columns)
+        index = torch.from_numpy(down[:, :, None] + across[:, None, :]).to(self._device)
+        return torch.stack([plane[index] for plane in self._flat], 1).float()
 
-def _rescaled(picture: Luma, factor: float) -> Luma:
-    resized = imresize(picture.astype(np.float32), scale=factor)
-    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
-
-
-def _lost(picture: Luma, scale: int, grid: int, patch: int) -> NDArray[np.float64]:
-    """Root mean square of what degrading loses, of every patch that starts on the grid."""
-    plane = picture.astype(np.float32)
-    squared = (degrade(plane, scale) - plane).astype(np.float64) ** 2
-    height, width = plane.shape
-    cells = squared.reshape(height // grid, grid, width // grid, grid).sum((1, 3))
-    table = np.pad(cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    side = max(1, patch // grid)
-    sums = table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
-    # A little for every place: nothing is left out altogether.
-    lost: NDArray[np.float64] = np.sqrt(np.maximum(sums, 0.0) / (side * grid) ** 2) + 0.1
-    return lost
+    def _in_planes(self, patches: Tensor) -> Tensor:
+        """Luma, or RGB as Y (and Cb, Cr), 0..255, as what the network takes."""
+        if patches.shape[1] == 1:
+            return patches.div_(255.0)
+        planes: Tensor = torch.tensordot(self._color, patches, ([1], [1])).transpose(0, 1)
+        return planes.add(self._black[:, None, None]).div_(255.0).contiguous()

@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from vdsr.errors import UsageError
+from vdsr.model.architecture import FOLDS, PLANES
 from vdsr.training.losses import KINDS, REDUCTIONS
 
 NETWORKS = ("vdsr", "srcnn")
@@ -32,6 +33,7 @@ class NetworkSettings:
         width: channels between the layers of a VDSR.
         bias: whether a VDSR has biases.
         residual: whether a VDSR adds its output to its input.
+        fold, planes: of a VDSR; see `vdsr.model.architecture.Architecture`.
         quiet: whether a residual VDSR begins as bicubic: its last layer as zeros. It keeps
             small networks from losing their ReLUs in the first steps.
         kernels: the three kernels of an SRCNN.
@@ -41,12 +43,20 @@ class NetworkSettings:
     width: int = 64
     bias: bool = True
     residual: bool = True
+    fold: int = 1
+    planes: int = 1
     quiet: bool = True
     kernels: tuple[int, ...] = (9, 5, 5)
 
     def __post_init__(self) -> None:
         _check(self.kind in NETWORKS, f"network.kind is one of {', '.join(NETWORKS)}")
         _check(1 <= self.width <= 1024, "network.width lies in 1..1024")
+        _check(self.fold in FOLDS, "network.fold is 1, 2, 3 or 4")
+        _check(self.planes in PLANES, "network.planes is 1 (luma) or 3 (Y, Cb, Cr)")
+        _check(
+            self.kind == "vdsr" or self.fold == self.planes == 1,
+            "an srcnn is of luma, and not folded",
+        )
         _check(
             len(self.kernels) == 3 and all(k % 2 == 1 and k > 0 for k in self.kernels),
             "network.kernels are three odd numbers",
@@ -60,10 +70,54 @@ class Source:
     Attributes:
         path: a folder or a pack, from the working directory on.
         licence: terms of its pictures; a pack knows its own.
+        share: the part of all patches that comes from it; 0 for what the others leave, in
+            proportion to what is there.
     """
 
     path: str
     licence: str = "unknown"
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(0.0 <= self.share <= 1.0, "data.sources.share lies in 0..1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamageSettings:
+    """What happens to the small pictures; see `vdsr.training.damage`.
+
+    Attributes:
+        share: of the patches that are damaged; the others are clean.
+        kernels: of these, the part that is shrunk in another way than by bicubic.
+        noise: the part that is noisy.
+        levels: largest deviation of the noise, of 255; all up to it are alike.
+        photons: of the noisy ones, the part whose noise grows with the brightness.
+        jpeg: the part that is saved as JPEG. What is not noisy always is.
+        qualities: the lowest and the highest quality.
+        mozjpeg: of the JPEGs, the part with mozjpeg's tables.
+        halved: the part whose chroma is stored at half the size.
+        again: the part that is saved a second time, cut at another place.
+    """
+
+    share: float = 0.0
+    kernels: float = 0.5
+    noise: float = 0.5
+    levels: float = 15.0
+    photons: float = 0.5
+    jpeg: float = 0.6
+    qualities: tuple[int, ...] = (20, 98)
+    mozjpeg: float = 0.25
+    halved: float = 0.6
+    again: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("share", "kernels", "noise", "photons", "jpeg", "mozjpeg", "halved", "again"):
+            _check(0.0 <= getattr(self, name) <= 1.0, f"damage.{name} lies in 0..1")
+        _check(0.0 <= self.levels <= 100.0, "damage.levels lies in 0..100")
+        _check(
+            len(self.qualities) == 2 and 1 <= self.qualities[0] <= self.qualities[1] <= 100,
+            "damage.qualities are the lowest and the highest, in 1..100",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +126,8 @@ class DataSettings:
 
     Attributes:
         sources: the pictures; those named on the command line take their place.
-        scales: of which every batch holds equal numbers, each 2..8.
+        scales: of which every batch holds equal numbers: whole numbers in 2..8; with damage
+            also 1, and halves.
         patch: side of a patch in px.
         batch: patches in a batch, of each device.
         flips: mirror patches at random.
@@ -83,7 +138,7 @@ class DataSettings:
     """
 
     sources: tuple[Source, ...] = ()
-    scales: tuple[int, ...] = (2, 3, 4)
+    scales: tuple[float, ...] = (2, 3, 4)
     patch: int = 48
     batch: int = 16
     flips: bool = True
@@ -96,8 +151,8 @@ class DataSettings:
         _check(
             len(self.scales) > 0
             and len(set(self.scales)) == len(self.scales)
-            and all(2 <= scale <= 8 for scale in self.scales),
-            "data.scales are different whole numbers in 2..8",
+            and all(1 <= scale <= 8 and 2 * scale == int(2 * scale) for scale in self.scales),
+            "data.scales are different whole or half numbers in 1..8",
         )
         _check(8 <= self.patch <= 1024, "data.patch lies in 8..1024 px")
         _check(1 <= self.batch <= 65536, "data.batch lies in 1..65536")
@@ -212,6 +267,7 @@ class Recipe:
         validations: how often the kept-out pictures are measured in every stage, evenly.
         network: what is trained.
         data: on what.
+        damage: what happens to it.
         optimizer: how.
         phases: towards what.
         stages: how deep and how long.
@@ -225,6 +281,7 @@ class Recipe:
     validations: int = 10
     network: NetworkSettings = field(default_factory=NetworkSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    damage: DamageSettings = field(default_factory=DamageSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     phases: tuple[Phase, ...] = (Phase(),)
     stages: tuple[Stage, ...]
@@ -235,6 +292,7 @@ class Recipe:
         _check(self.precision in ("32", "bf16", "16"), "precision is 32, bf16 or 16")
         _check(0.0 <= self.ema < 1.0, "ema lies in 0..1, 1 excluded")
         _check(self.validations >= 0, "validations is 0 or more")
+        self._check_data()
         ends = [phase.until for phase in self.phases]
         _check(
             bool(ends) and ends == sorted(set(ends)) and ends[-1] == 1.0,
@@ -246,6 +304,21 @@ class Recipe:
         _check(
             self.network.kind == "vdsr" or set(depths) == {3}, "an srcnn has 3 layers: depth = 3"
         )
+
+    def _check_data(self) -> None:
+        """What data, damage and network ask of each other."""
+        scales, patch = self.data.scales, self.data.patch
+        if self.damage.share:
+            _check(
+                all(patch * 2 % int(2 * scale) == 0 for scale in scales),
+                "with damage, data.patch is a multiple of every scale",
+            )
+        else:
+            _check(
+                all(scale >= 2 and scale == int(scale) for scale in scales),
+                "without damage, data.scales are whole numbers in 2..8",
+            )
+        _check(patch % self.network.fold == 0, "data.patch is a multiple of network.fold")
 
     @property
     def digest(self) -> str:

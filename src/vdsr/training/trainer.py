@@ -97,9 +97,11 @@ class _Training:
 
     def _data(self) -> tuple[Patches, Monitor]:
         data = self._recipe.data
-        train, kept_out = hold_out(data.validation, self._pack.pictures)
+        pictures = self._pack.pictures
+        numbers, measured = hold_out(data.validation, range(len(pictures)))
+        network = self._recipe.network
         patches = Patches(
-            train,
+            [pictures[i] for i in numbers],
             scales=data.scales,
             patch=data.patch,
             batch=data.batch,
@@ -107,15 +109,27 @@ class _Training:
             rotations=data.rotations,
             rescales=data.rescales,
             focus=data.focus,
+            planes=network.planes,
+            groups=[self._pack.groups[i] for i in numbers] if self._pack.groups else None,
+            shares=self._pack.shares,
+            damage=self._recipe.damage,
             seed=self._recipe.seed,
             device=self._device,
         )
         if patches.left_out:
             self._options.say(
-                f"{patches.left_out} of {len(train)} pictures are smaller than a patch of"
+                f"{patches.left_out} of {len(numbers)} pictures are smaller than a patch of"
                 f" {data.patch} px, and are left out"
             )
-        validation = Validation(kept_out, data.scales, self._device)
+        validation = Validation(
+            [pictures[i] for i in measured],
+            data.scales,
+            self._device,
+            fold=network.fold,
+            planes=network.planes,
+            damage=self._recipe.damage,
+            patch=data.patch,
+        )
         return patches, Monitor(validation, self._folder, self._state.scores, self._options.say)
 
     def _first(self, start: Start | None, resume: bool) -> Checkpoint:

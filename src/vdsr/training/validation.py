@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vdsr.data.packfile import Luma
+from vdsr.data.packfile import Picture
+from vdsr.imaging.color import STUDIO
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.imaging.metrics import psnr
+from vdsr.training.patches import Patches
+from vdsr.training.recipe import DamageSettings
 
 # Enough to watch, and little enough to cost a hundredth of the training.
 _SIDE = 144
+_DAMAGED = 24
+
+Kept = TypeVar("Kept")
 
 
-def hold_out(count: int, pictures: Sequence[Luma]) -> tuple[list[Luma], list[Luma]]:
+def hold_out(count: int, pictures: Sequence[Kept]) -> tuple[list[Kept], list[Kept]]:
     """Keep pictures out, evenly spread over the pack.
 
     Args:
         count: how many; never more than a tenth of all, and at least 1 of 2 or more.
-        pictures: all.
+        pictures: all, or their numbers.
 
     Returns:
         Those to train on, and those to measure.
@@ -38,35 +47,76 @@ def hold_out(count: int, pictures: Sequence[Luma]) -> tuple[list[Luma], list[Lum
 
 @dataclass(frozen=True)
 class _Case:
-    scale: int
+    name: str
+    border: int
     degraded: Tensor
     original: Tensor
 
 
 class Validation:
-    """The middles of some pictures, shrunk and enlarged by every scale.
+    """The middles of some pictures, shrunk and enlarged by every scale; and damaged patches.
 
     Args:
-        pictures: uint8 `[H, W]`, luma; very small ones are left out.
-        scales: 2, 3, 4, ...
+        pictures: uint8 `[H, W]`, luma, or `[H, W, 3]`, RGB; very small ones are left out.
+        scales: 2, 3, 4, ...; of 1 there are damaged patches alone.
         device: where the network runs.
+        fold, planes: of the network.
+        damage: what happens to the patches; None for nothing.
+        patch: their side, px.
     """
 
     def __init__(
-        self, pictures: Sequence[Luma], scales: Sequence[int], device: torch.device | str
+        self,
+        pictures: Sequence[Picture],
+        scales: Sequence[float],
+        device: torch.device | str,
+        *,
+        fold: int = 1,
+        planes: int = 1,
+        damage: DamageSettings | None = None,
+        patch: int = 96,
     ) -> None:
-        self._cases = []
-        grid = math.lcm(*scales)
+        self._cases: list[_Case] = []
+        if damage is not None and damage.share and pictures:
+            self._damage(pictures, tuple(scales), device, planes, damage, patch)
+        scales = [scale for scale in scales if scale > 1]
+        grid = math.lcm(*(Fraction(scale).numerator for scale in scales))
         for picture in pictures:
-            if min(picture.shape) < 4 * grid:
+            if min(picture.shape[:2]) < 4 * grid:
                 continue
+            original = crop_to_multiple(_planes(picture, planes), grid)
             for scale in scales:
-                plane = crop_to_multiple(picture, grid).astype(np.float32)
-                both = np.stack([degrade(plane, scale), plane]) / np.float32(255.0)
-                top, left = (max(0, (side - _SIDE) // 2) for side in plane.shape)
-                both = both[:, None, None, top : top + _SIDE, left : left + _SIDE]
-                degraded, original = torch.from_numpy(both.copy()).to(device)
-                self._cases.append(_Case(scale, degraded, original))
+                both = np.stack([degrade(original, scale), original]) / np.float32(255.0)
+                top, left = (max(0, (side - _SIDE) // 2) for side in original.shape[-2:])
+                both = both[:, None, :, top : top + _SIDE, left : left + _SIDE]
+                both = crop_to_multiple(both, fold)
+                pair = torch.from_numpy(both.copy()).to(device)
+                self._cases.append(_Case(f"x{scale:g}", math.ceil(scale), pair[0], pair[1]))
+
+    def _damage(
+        self,
+        pictures: Sequence[Picture],
+        scales: tuple[float, ...],
+        device: torch.device | str,
+        planes: int,
+        damage: DamageSettings,
+        patch: int,
+    ) -> None:
+        """A few patches with damage of every kind, the same ones at every time."""
+        patches = Patches(
+            pictures,
+            scales=scales,
+            patch=patch,
+            batch=_DAMAGED,
+            planes=planes,
+            focus=1.0,
+            damage=replace(damage, share=1.0),
+            device=device,
+        )
+        batch = patches(0)
+        for i in range(_DAMAGED):
+            one = slice(i, i + 1)
+            self._cases.append(_Case("damaged", 0, batch.degraded[one], batch.original[one]))
 
     def bicubic(self) -> dict[str, float]:
         """PSNR of doing nothing: see `measure`."""
@@ -77,16 +127,24 @@ class Validation:
         """Mean PSNR of the pictures, by scale.
 
         Args:
-            network: float32 `[1, 1, H, W]` to the same.
+            network: float32 `[1, planes, H, W]` to the same.
 
         Returns:
-            `{"x2": 35.1, ...}` in dB, `scale` px of border shaved off, nothing rounded;
-            empty if there are no pictures.
+            `{"x2": 35.1, ...}` in dB of luma, `scale` px of border shaved off, nothing
+            rounded; `damaged` for patches with damage. Empty if there are no pictures.
         """
         figures: dict[str, list[float]] = {}
         for case in self._cases:
-            restored = network(case.degraded).float().clamp(0.0, 1.0).cpu().numpy()
-            original = case.original.cpu().numpy()
-            value = psnr(restored, original, data_range=1.0, border=case.scale)
-            figures.setdefault(f"x{case.scale}", []).append(value)
+            restored = network(case.degraded)[:, :1].float().clamp(0.0, 1.0).cpu().numpy()
+            original = case.original[:, :1].cpu().numpy()
+            value = psnr(restored, original, data_range=1.0, border=case.border)
+            figures.setdefault(case.name, []).append(value)
         return {name: float(np.mean(values)) for name, values in figures.items()}
+
+
+def _planes(picture: Picture, count: int) -> NDArray[np.float32]:
+    """Luma, or Y, Cb, Cr: float32 `[count, H, W]`, 0..255."""
+    if picture.ndim == 2:
+        return picture[None].astype(np.float32)
+    rgb = np.moveaxis(picture, -1, 0).astype(np.float32)
+    return STUDIO.to_ycbcr(rgb)[:count]
