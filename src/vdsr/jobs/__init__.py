@@ -1,0 +1,1 @@
+"""Many pictures as one job: found, named, worked off, and accounted for, whatever happens."""

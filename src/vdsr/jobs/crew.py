@@ -1,0 +1,301 @@
+"""The pictures that this run has in work, from claim to record, and the process that does them."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vdsr.errors import BackendError, OutputError
+from vdsr.imaging.files.formats import FORMATS
+from vdsr.inference.memory import format_size
+from vdsr.jobs.child import Answer, Child
+from vdsr.jobs.leases import Lease, Worker
+from vdsr.jobs.manifest import Manifest
+from vdsr.jobs.opening import Resolved, resolved_options, settle
+from vdsr.jobs.picture import DISK_FULL, DONE, TOO_LARGE, UNCHANGED, Outcome, Task, is_full
+from vdsr.jobs.placing import check_place, place
+from vdsr.jobs.progress import Tally
+from vdsr.jobs.settings import JobSettings
+
+# Pictures that are claimed beyond those in work, so that no thread waits for the manifest.
+_AHEAD = 1.5
+_PATIENCE = 0.1
+# A process that dies so often in a row before any picture has begun is no use.
+_DEATHS = 3
+
+
+@dataclass
+class _Held:
+    """A picture that is claimed: what was asked for, and whether its work has begun."""
+
+    lease: Lease
+    task: Task
+    replaces: bool
+    begun: bool = False
+
+
+class Crew:
+    """Claims pictures, has them done, puts them in their place and writes down what was done.
+
+    Args:
+        manifest: of the job.
+        worker: this process.
+        output: the folder of the outputs.
+        work: where unfinished files are.
+        settings: what is done with each picture.
+        tally: counts.
+        overwrite, threads, max_memory: see `RunOptions`.
+
+    Attributes:
+        worker: as given.
+        stopped: why nothing more is begun; None while there is no reason.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        worker: Worker,
+        output: Path,
+        work: Path,
+        settings: JobSettings,
+        tally: Tally,
+        *,
+        overwrite: bool,
+        threads: int | None,
+        max_memory: int | None,
+    ) -> None:
+        self.worker = worker
+        self.stopped: str | None = None
+        self._manifest = manifest
+        self._output = output
+        self._work = work
+        self._settings = settings
+        self._tally = tally
+        self._overwrite = overwrite
+        self._threads = threads
+        self._max_memory = max_memory
+        self._child: Child | None = None
+        self._resolved: Resolved | None = None
+        self._held: dict[int, _Held] = {}
+        self._large: list[_Held] = []
+        self._ended: list[Outcome] = []
+        self._placed: list[int] = []
+        self._lost: list[tuple[int, str]] = []
+        self._deaths = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work, and nothing is left to be written down."""
+        return not (self._held or self._large or self._ended or self._placed or self._lost)
+
+    def step(self, scan: int) -> None:
+        """Take notice of what was done, write it down, and claim more.
+
+        Raises:
+            UsageError: if the model, backend or precision cannot be had.
+            OutputError: if the manifest cannot be written.
+        """
+        self._listen()
+        with self._manifest.transaction():
+            finished = self._record()
+            claimed = self._claim(scan)
+        self._place(finished)
+        for lease in claimed:
+            self._begin(lease)
+        if not self._held and self._large and not self._ended:
+            self._begin_large()
+
+    def pause(self, stop: bool) -> None:
+        """Stop the process that enlarges, or let it go on."""
+        if self._child is not None:
+            self._child.pause(stop=stop)
+
+    def end(self) -> None:
+        """End the process that enlarges, whatever it is doing."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _listen(self) -> None:
+        """Take the answers that are there; wait a little for the first."""
+        patience = _PATIENCE if self._held and not (self._placed or self._lost) else 0.0
+        while self._child is not None:
+            try:
+                answer = self._child.answers.get(timeout=patience)
+            except queue.Empty:
+                return None
+            patience = 0.0
+            if answer is None:
+                return self._bury()
+            self._hear(answer)
+        return None
+
+    def _hear(self, answer: Answer) -> None:
+        if "begun" in answer:
+            held = self._held[answer["begun"]]
+            held.begun = True
+            self._tally.begun(held.lease.id, held.lease.source, held.lease.size)
+        elif "progress" in answer:
+            self._tally.progress(*answer["progress"])
+        elif "ended" in answer:
+            self._deaths = 0
+            outcome = Outcome(**answer["ended"])
+            if outcome.state == TOO_LARGE:
+                self._large.append(self._held.pop(outcome.id))
+                self._tally.ended(outcome.id, None)
+            else:
+                self._ended.append(outcome)
+
+    def _bury(self) -> None:
+        """The process has died: what it had in work is under suspicion."""
+        assert self._child is not None
+        death = self._child.death()
+        self.end()
+        done = {outcome.id for outcome in self._ended}
+        lost = [held for id, held in self._held.items() if id not in done]
+        begun = [held.lease.id for held in lost if held.begun]
+        self._deaths += 1
+        with self._manifest.transaction():
+            self.worker.release(held.lease.id for held in lost if not held.begun)
+            quarantined = self.worker.suspect(begun, death)
+        self._tally.failed += len(quarantined)
+        for held in lost:
+            self._tally.ended(held.lease.id, None)
+            del self._held[held.lease.id]
+        for path in self._work.iterdir():
+            if path.stem not in {str(id) for id in done}:
+                path.unlink(missing_ok=True)
+        if not begun and self._deaths >= _DEATHS:
+            raise BackendError(f"the process that enlarges {death}, {_DEATHS} times in a row")
+
+    def _record(self) -> list[tuple[_Held, Outcome]]:
+        """Write down what was done; returns what is to be put in its place."""
+        for id in self._placed:
+            self.worker.done(id)
+        for id, error in self._lost:
+            self.worker.failed(id, error)
+        finished = []
+        for outcome in self._ended:
+            held = self._held.pop(outcome.id)
+            made = outcome.state == DONE
+            pixels = (outcome.width or 0) * (outcome.height or 0)
+            self._tally.ended(outcome.id, pixels if made else None)
+            if made:
+                if self.worker.finishing(outcome, Path(held.task.made)):
+                    finished.append((held, outcome))
+            elif outcome.state == UNCHANGED:
+                self.worker.unchanged(outcome)
+            elif outcome.state == DISK_FULL:
+                self.worker.release([outcome.id])
+                self.stop_for_disk()
+            else:
+                self.worker.failed(outcome.id, outcome.error or "")
+                self._tally.failed += 1
+        self._placed, self._lost, self._ended = [], [], []
+        return finished
+
+    def _claim(self, scan: int) -> list[Lease]:
+        if self.stopped is not None:
+            return []
+        if any(held.lease.alone or held.task.memory is None for held in self._held.values()):
+            return []
+        workers = 8 if self._resolved is None else self._resolved.workers
+        room = int(_AHEAD * workers) - len(self._held)
+        claimed = self.worker.claim(room, scan) if room > 0 else []
+        if not claimed and not self._held and not self._large:
+            claimed = self.worker.claim_suspect(scan)
+        return claimed
+
+    def _place(self, finished: list[tuple[_Held, Outcome]]) -> None:
+        for held, outcome in finished:
+            goal = self._output / held.lease.output
+            try:
+                overwrite = self._overwrite or held.replaces
+                place(Path(held.task.made), goal, overwrite=overwrite)
+            except OutputError as error:
+                if is_full(error):
+                    self.stop_for_disk()
+                    with self._manifest.transaction():
+                        self.worker.release([outcome.id])
+                    continue
+                self._lose(held.lease, error)
+            else:
+                self._placed.append(outcome.id)
+                self._tally.done += 1
+
+    def _lose(self, lease: Lease, error: OutputError) -> None:
+        text = str(error).removeprefix(f"{lease.source}: ")
+        self._lost.append((lease.id, text))
+        self._tally.failed += 1
+
+    def _begin(self, lease: Lease) -> None:
+        try:
+            ours = check_place(self._output, lease, overwrite=self._overwrite)
+        except OutputError as error:
+            return self._lose(lease, error)
+        child, resolved = self._open()
+        format = self._settings.pattern.format(lease.source)
+        # The suffix of the goal may be any.
+        made = self._work / f"{lease.id}{FORMATS[format].suffixes[0]}"
+        task = Task(
+            id=lease.id,
+            source=lease.source,
+            made=str(made),
+            goal=str(self._output / lease.output),
+            options=self._settings.options(format),
+            memory=resolved.share,
+            known=lease.digest if ours else None,
+        )
+        self._held[lease.id] = _Held(lease, task, replaces=ours)
+        child.do(task)
+        return None
+
+    def _begin_large(self) -> None:
+        """Do a picture that needs more than its share with all the memory, by itself."""
+        held = self._large.pop(0)
+        child, _ = self._open()
+        held.task = replace(held.task, memory=None)
+        held.begun = False
+        self._held[held.lease.id] = held
+        child.do(held.task)
+
+    def _open(self) -> tuple[Child, Resolved]:
+        if self._child is None:
+            options = resolved_options(self._manifest, self._settings)
+            memory = self._max_memory
+            known = self._manifest.value("memory")
+            if memory is None and known is not None:
+                memory = int(known.split()[0])
+            self._child = Child({**options, "threads": self._threads, "max_memory": memory})
+            opened = self._child.opened()
+            self._resolved = settle(self._manifest, opened, max_memory=self._max_memory)
+        assert self._resolved is not None
+        return self._child, self._resolved
+
+    def stop_for_disk(self) -> None:
+        """Begin nothing more: the disk is full."""
+        if self.stopped is None:
+            self.stopped = disk_full(self._manifest, self._output)
+
+
+def disk_full(manifest: Manifest, output: Path) -> str:
+    """What to say when the disk is full: how much is needed, and how to go on."""
+    left = manifest.one(
+        "SELECT count(*) AS count, coalesce(sum(max(size, 0)), 0) AS size FROM pictures"
+        " WHERE state IN ('waiting', 'working', 'finishing')"
+    )
+    made = manifest.one(
+        "SELECT coalesce(sum(size), 0) AS size, coalesce(sum(output_size), 0) AS output_size"
+        " FROM pictures WHERE state = 'done' AND size > 0"
+    )
+    needed = ""
+    if made["size"]:
+        more = left["size"] * made["output_size"] / made["size"]
+        needed = f" about {format_size(more)} more is needed,"
+    free = shutil.disk_usage(output).free
+    return (
+        f"{output}: the disk is full: {left['count']} pictures are left;{needed}"
+        f" {format_size(free)} is free: make room, and run the same again"
+    )

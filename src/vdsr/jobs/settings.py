@@ -1,0 +1,134 @@
+"""What a job does with each of its pictures, and how that is compared with an earlier run."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vdsr.errors import UsageError
+from vdsr.imaging.files.formats import FORMATS, check_quality, format_of
+from vdsr.inference.target import Target
+from vdsr.jobs.naming import NamePattern, asked_scale
+from vdsr.model.file import DEFAULT_MODEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """All that the outputs of a job depend on; it stays the same from run to run.
+
+    Attributes:
+        scale, width, height, fit, restore: see `Target`; x4 if none is given.
+        format: name of the file format of all outputs; None keeps that of each picture, and
+            makes PNG of those that cannot be written.
+        quality: 1..100, for lossy formats.
+        name: pattern of the outputs' names, see `NamePattern`.
+        model, backend, precision, tile: see `Upscaler`.
+
+    Raises:
+        UsageError: for what contradicts itself or is out of range.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    fit: tuple[int, int] | None = None
+    restore: bool = False
+    format: str | None = None
+    quality: int | None = None
+    name: str | None = None
+    model: str = DEFAULT_MODEL
+    backend: str = "auto"
+    precision: str = "auto"
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            object.__setattr__(self, "format", format_of(Path(), self.format).name)
+        # Without one format for all, any lossy one tells the range of the quality.
+        check_quality(format_of(Path("lossy.jpg"), self.format), self.quality)
+        _ = self.pattern
+        if os.path.sep in self.model or Path(self.model).suffix:
+            # A later run may be started from another folder.
+            object.__setattr__(self, "model", str(Path(self.model).absolute()))
+
+    @property
+    def target(self) -> Target:
+        """What size is asked for."""
+        return Target(
+            scale=self.scale,
+            width=self.width,
+            height=self.height,
+            fit=self.fit,
+            restore=self.restore,
+        )
+
+    @property
+    def pattern(self) -> NamePattern:
+        """How outputs are named."""
+        return NamePattern(self.name, self.target, self.format)
+
+    def options(self, format: str) -> dict[str, Any]:
+        """What `Upscaler.upscale` is given for an output of this format."""
+        return {
+            "scale": self.scale,
+            "width": self.width,
+            "height": self.height,
+            "fit": self.fit,
+            "restore": self.restore,
+            "format": format,
+            # A job of mixed formats has a quality for those where it means something.
+            "quality": self.quality if FORMATS[format].lossy else None,
+        }
+
+    @property
+    def upscaler(self) -> dict[str, Any]:
+        """What an `Upscaler` is opened with."""
+        return {
+            "model": self.model,
+            "backend": self.backend,
+            "precision": self.precision,
+            "tile": self.tile,
+        }
+
+    def as_json(self) -> str:
+        """As text; `of_json` undoes it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_json(cls, text: str) -> JobSettings:
+        """The settings that `as_json` wrote.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        try:
+            content: dict[str, Any] = json.loads(text)
+            if content.get("fit") is not None:
+                content["fit"] = tuple(content["fit"])
+            return cls(**content)
+        except (TypeError, AttributeError, KeyError, UsageError) as error:
+            raise ValueError(f"settings that are not known: {error}") from error
+
+    def changes(self, later: JobSettings) -> list[str]:
+        """How later settings differ from these, a phrase each: `scale was 4, and is 2`."""
+        found = []
+        for field in fields(self):
+            before, now = getattr(self, field.name), getattr(later, field.name)
+            if field.name == "scale":
+                before, now = asked_scale(self.target), asked_scale(later.target)
+            if before != now:
+                found.append(f"{field.name} was {_told(before)}, and is {_told(now)}")
+        return found
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(value)
