@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json as json_module
+import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ParamSpec
 
 import typer
 
-from vdsr.errors import OutputExists, VdsrError
+from vdsr.errors import VdsrError
 from vdsr.outputs import refuse_existing, write_whole
 
 INTERRUPTED = 130
@@ -50,10 +51,16 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 def _worded(error: VdsrError) -> str:
     """An error in one line, its way out as an option instead of an argument."""
-    text = str(error)
-    if isinstance(error, OutputExists):
-        text = text.replace("overwrite=True", "--overwrite")
-    return " ".join(text.split())
+    return " ".join(as_options(str(error)).split())
+
+
+def as_options(text: str) -> str:
+    """A text with options of the command line in place of arguments of a function."""
+    return re.sub(r"\b(overwrite|redo|retry_failed)=True", _option, text)
+
+
+def _option(argument: re.Match[str]) -> str:
+    return f"--{argument[1].replace('_', '-')}"
 
 
 def _end_cleanly_on_signals() -> None:

@@ -14,6 +14,7 @@ from vdsr.cli.doctor import doctor
 from vdsr.cli.evaluate import evaluate
 from vdsr.cli.export import export
 from vdsr.cli.fetch import fetch
+from vdsr.cli.folder import status
 from vdsr.cli.import_ import import_
 from vdsr.cli.info import info
 from vdsr.cli.pack import pack
@@ -54,6 +55,7 @@ def _main(
 
 
 app.command()(command(upscale))
+app.command()(command(status))
 app.command()(command(info))
 app.command("import")(command(import_))
 app.command()(command(export))

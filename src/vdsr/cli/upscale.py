@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vdsr.cli.console import check_outputs, duration, report, say
+from vdsr.cli.folder import is_folder_job, upscale_folder
 from vdsr.cli.options import Json, Model, Overwrite, Quiet
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.progress import ProgressDisplay
@@ -16,9 +18,17 @@ if TYPE_CHECKING:
     from vdsr.inference.engine import Result
 
 
+_FOLDERS = "Folders"
+
+
 def upscale(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The picture.")],
-    goal: Annotated[Path, typer.Argument(metavar="OUT", help="The enlarged picture.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN...", help="The picture; or several, folders, and patterns."),
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="The enlarged picture; or a folder for several.")
+    ],
     scale: Annotated[
         float | None,
         typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. (default: 4)"),
@@ -78,8 +88,80 @@ def upscale(
     ] = False,
     quiet: Quiet = False,
     json: Json = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="PATTERN",
+            help="Names in a folder, of {stem}, {scale}, {size} and {suffix}."
+            " (default: {stem}_x{scale}{suffix})",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            metavar="PATTERN",
+            help="Only files of a folder that match, as '*.tif'; several times: any of them.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="No files and folders that match, as 'thumbs' or 'raw/*'.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Do what is missing, changed or failed: as always where a job has run.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = False,
+    redo: Annotated[
+        bool,
+        typer.Option(
+            "--redo",
+            help="Do all anew, with these settings.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try again also what was quarantined.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only say what would be done, where to, how long it takes, and on how much disk.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on looking for new files, until Ctrl-C.",
+            rich_help_panel=_FOLDERS,
+        ),
+    ] = False,
 ) -> None:
-    """Enlarge a picture. Profile, EXIF, XMP, resolution and bit depth are kept."""
+    """Enlarge a picture, or many. Profile, EXIF, XMP, resolution and bit depth are kept.
+
+    Several pictures, and folders with all that is in them, go into a folder OUT, with a
+    manifest: interrupt it as you like, and run the same again to go on.
+    """
     from vdsr.imaging.files import format_of
     from vdsr.imaging.files.formats import check_quality
     from vdsr.inference.memory import parse_size
@@ -88,9 +170,48 @@ def upscale(
 
     box = None if fit is None else parse_box(fit)
     target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
+    check_outputs(json=json, overwrite=overwrite)
+    goal = Path(output)
+    in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
+    if in_folder or dry_run or watch or redo or resume or retry_failed:
+        from vdsr.jobs.discovery import Selection
+        from vdsr.jobs.runner import RunOptions
+        from vdsr.jobs.settings import JobSettings
+
+        upscale_folder(
+            inputs,
+            goal,
+            JobSettings(
+                scale=scale,
+                width=width,
+                height=height,
+                fit=box,
+                restore=restore,
+                format=format,
+                quality=quality,
+                name=name,
+                model=model,
+                backend=backend,
+                precision=precision,
+                tile=tile,
+            ),
+            RunOptions(
+                selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),
+                overwrite=overwrite,
+                redo=redo,
+                retry_failed=retry_failed,
+                watch=watch,
+                threads=threads,
+                max_memory=None if max_memory is None else parse_size(max_memory),
+            ),
+            dry_run=dry_run,
+            quiet=quiet,
+            json=json,
+        )
+        return
+    source = inputs[0]
     # Whatever is wrong with the options is said before the model is loaded.
     check_quality(format_of(goal, format), quality)
-    check_outputs(json=json, overwrite=overwrite)
     with Upscaler(
         model,
         backend=backend,

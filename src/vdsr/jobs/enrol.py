@@ -56,6 +56,7 @@ def enrol(
     again: bool = True,
     retry: bool = False,
     settled: bool = False,
+    longest: int | None = None,
 ) -> int:
     """Enter what was found, and name the outputs.
 
@@ -70,6 +71,7 @@ def enrol(
         again: whether what has failed is to be tried again.
         retry: whether what was quarantined is, too.
         settled: whether to leave files that changed just now for the next time.
+        longest: bytes that a name may have; None asks the folder.
 
     Returns:
         The number of this scan; what it saw has this number or a larger one.
@@ -89,7 +91,7 @@ def enrol(
         for batch in _batches(rows):
             with manifest.transaction() as db:
                 db.executemany(_ENTER, batch)
-        _name_all(manifest, pattern, output)
+        _name_all(manifest, pattern, output, longest or longest_name(output))
     return scan
 
 
@@ -119,9 +121,8 @@ def _batches(rows: Iterator[dict[str, object]]) -> Iterator[list[dict[str, objec
         yield batch
 
 
-def _name_all(manifest: Manifest, pattern: NamePattern, output: Path) -> None:
+def _name_all(manifest: Manifest, pattern: NamePattern, output: Path, longest: int) -> None:
     """Name the outputs that have no name yet, and tell apart those that would be the same."""
-    longest = longest_name(output)
     fold = _folds_case(output)
     with manifest.transaction() as db:
         db.execute("CREATE TEMP TABLE IF NOT EXISTS fresh (id INTEGER PRIMARY KEY)")

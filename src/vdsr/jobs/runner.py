@@ -132,6 +132,18 @@ def run_job(
         manifest.close()
 
 
+def output_names(manifest: Manifest) -> Callable[[str], bool]:
+    """Tells whether a path, relative to the output folder, is an output of the job."""
+
+    def made(relative: str) -> bool:
+        row = manifest.one(
+            "SELECT count(*) AS count FROM pictures WHERE output = ?", os.fsencode(relative)
+        )
+        return bool(row["count"])
+
+    return made
+
+
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -196,14 +208,9 @@ class _Run:
             worker.leave()
 
     def _find(self, inputs: Sequence[str | os.PathLike[str]]) -> Iterator[Found]:
-        def made(relative: str) -> bool:
-            row = self._manifest.one(
-                "SELECT count(*) AS count FROM pictures WHERE output = ?", os.fsencode(relative)
-            )
-            return bool(row["count"])
-
         for i, found in enumerate(
-            find(inputs, self._output, self._options.selection, made), start=1
+            find(inputs, self._output, self._options.selection, output_names(self._manifest)),
+            start=1,
         ):
             if i % _SHOW_EVERY == 0:
                 self._show(JobProgress(phase=FINDING, found=i))
@@ -233,11 +240,12 @@ class _Run:
                     raise
                 crew.stop_for_disk()
                 return
-            self._tell(OTHERS if crew.is_idle else WORKING)
             if not crew.is_idle:
+                self._tell(WORKING)
                 continue
             if crew.stopped is not None or not self._in_other_hands():
                 return
+            self._tell(OTHERS)
             if time.monotonic() - looked >= _LOOK:
                 looked = time.monotonic()
                 self._others.take_back(crew.worker.id)
