@@ -29,7 +29,8 @@ def read_file(path: str | Path, most: int) -> bytes:
             what = "it is a folder" if os.path.isdir(path) else "it is not an ordinary file"  # noqa: PTH112
             raise InputError(what)
         with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read(most + 1)
+            # What is asked for is set aside at once, however little there is.
+            data = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
     except OSError as error:
         raise InputError(error.strerror or str(error)) from error
     except ValueError as error:  # a null byte in the name

@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -303,6 +304,59 @@ def test_depth_does_not_overrun_the_stack(tmp_path):
     refused(tmp_path / "a.pth", legacy_of(b"}" + tuples + b"Ns"), "its pickle is damaged")
     refused(tmp_path / "b.pth", legacy_of(tuples), "no network's tensors")
     refused(tmp_path / "c.pth", legacy_of(b"N0" * 600_000), "over 1000000 steps")
+
+
+def test_one_list_made_into_a_mapping_again_and_again(tmp_path):
+    """A step each, and the work of the whole list: quadratic in the size of the file."""
+    pairs = b"".join(b"J" + struct.pack("<i", i) + b"N\x86" for i in range(5000))
+    code = ORDERED + b"q\x00](" + pairs + b"e\x85q\x010(" + b"h\x00h\x01R" * 5000 + b"t."
+    started = time.process_time()
+    refused(tmp_path / "a.pth", zip_of(code), "over 1000000 steps")
+    assert time.process_time() - started < 30
+
+
+def test_a_stride_along_an_axis_of_one(tmp_path):
+    """It says nothing, so that nothing is wrong with it, however large it is."""
+    tensor = tensor_code(strides=(2**68, 9, 3, 1))
+    (tmp_path / "a.pth").write_bytes(py2.legacy_bytes(tensor, {"0": WEIGHT}))
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "a.pth").layers[0].weight, WEIGHT)
+
+
+def test_many_tensors_over_one_storage(tmp_path):
+    size = 1 << 20
+    outside = py2.storage("0", size, "HalfStorage")
+    tensors = {
+        f"{i}.weight": py2.tensor(outside, (1024, 1024, 1, 1), strides=(1024, 1, 1, 1))
+        for i in range(100)
+    }
+    data = py2.legacy_bytes(tensors, {"0": np.zeros(size, np.float16)})
+    tracemalloc.start()
+    refused(tmp_path / "a.pth", data, "larger than any network")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_texts_that_are_no_names(tmp_path):
+    long = b"X" + struct.pack("<I", 2 << 20) + "𝄞".encode() * (1 << 19)
+    refused(tmp_path / "a.pth", legacy_of(long), "a text of 2097152 bytes")
+    refused(tmp_path / "b.pth", legacy_of(b"c" + b"x" * (2 << 20)), "cut short or damaged")
+    many = (b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20)) * 34
+    refused(tmp_path / "c.pth", legacy_of(many), "over 32 MiB")
+
+
+def test_archives_of_many_members(tmp_path):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for i in range(20_001):
+            archive.writestr(f"{i}", b"")
+    refused(tmp_path / "a.pth", stream.getvalue(), "over 20000 members")
+
+
+def test_a_header_that_is_all_there_is(tmp_path):
+    text = b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' + b" " * (5 << 20) + b"}"
+    data = struct.pack("<Q", len(text)) + text
+    refused(tmp_path / "a.safetensors", data, "its header is too long")
 
 
 def good_files():

@@ -148,7 +148,7 @@ def test_damaged_packs_and_other_files_are_refused(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[:-30], whole[:4000], b"", b"no zip"):
         path.write_bytes(broken)
-        with pytest.raises(InputError, match="no intact pack"):
+        with pytest.raises(InputError, match="not an intact pack"):
             read_pack(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("pack.json", '{"format": 1, "pictures": [], "digest": "", "data": ""}')

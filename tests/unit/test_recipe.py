@@ -49,7 +49,7 @@ def test_the_digest_is_of_the_values_and_not_of_the_text():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("name = ", "no TOML"),
+        ("name = ", "not TOML"),
         ("[[stages]]\nsteps = 1\nrate = 0.1\n", "name is missing"),
         ('name = "x"\nstages = []\n', "at least one stage"),
         ('name = "x"\n[[stages]]\nsteps = 1\n', "stages.rate is missing"),

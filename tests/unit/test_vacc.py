@@ -191,7 +191,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path):
     with pytest.raises(InputError, match="format 2 is unknown"):
         read_manifest(tmp_path)
     path.write_text('{"format": 1}', "utf-8")
-    with pytest.raises(InputError, match="no manifest"):
+    with pytest.raises(InputError, match="not a manifest"):
         read_manifest(tmp_path)
     path.unlink()
     with pytest.raises(InputError, match="'vdsr export --format vacc' makes one"):
@@ -249,7 +249,7 @@ def test_missing_and_extra_outputs_are_named(outputs: Path):
         ({"output_0": np.zeros((1, 256, 256), np.float32)}, r"float32 \[1, 256, 256\], not float"),
         ({"output_0": np.zeros((1, 1, 256, 256), np.uint8)}, "is uint8"),
         ({"input_0": np.zeros(3)}, "no output_0 in it, but input_0"),
-        ({"output_0": np.array([None])}, "no readable .npz file"),
+        ({"output_0": np.array([None])}, "is object"),
     ],
 )
 def test_what_is_no_output_is_named(outputs: Path, arrays: dict[str, object], message: str):
@@ -265,7 +265,7 @@ def test_outputs_that_are_no_numbers_are_named(outputs: Path):
     with pytest.raises(InputError, match=r"b\.npz: 2 of 65536 values are not finite"):
         first_values(outputs)
     (outputs / "b.npz").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"b\.npz: it is no readable"):
+    with pytest.raises(InputError, match=r"b\.npz: it is not a readable"):
         first_values(outputs)
 
 

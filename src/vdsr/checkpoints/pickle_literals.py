@@ -11,6 +11,8 @@ from collections.abc import Callable
 from vdsr.errors import CheckpointError
 
 _MAX_INTEGER_BYTES = 255
+# Names, and the source of a class that old versions put beside it.
+_MAX_TEXT_BYTES = 1 << 20
 
 
 class Reader:
@@ -48,15 +50,21 @@ class Reader:
 
     def line(self) -> str:
         """The text up to the next line feed, which is passed over."""
-        end = self.data.find(b"\n", self.position)
-        text = self.take((len(self.data) if end < 0 else end) - self.position)
+        end = self.data.find(b"\n", self.position, self.position + _MAX_TEXT_BYTES)
+        if end < 0:
+            raise CheckpointError(f"it is cut short or damaged at byte {self.position}")
+        text = self.take(end - self.position)
         self.skip(1)
         return text.decode("utf-8")
 
 
 def _sized(code: str, encoding: str | None) -> Callable[[Reader], object]:
     def read(reader: Reader) -> object:
-        data = reader.take(reader.number(code))
+        size = reader.number(code)
+        if size > _MAX_TEXT_BYTES:
+            reader.skip(size)
+            raise CheckpointError(f"it holds a text of {size} bytes")
+        data = reader.take(size)
         return data if encoding is None else data.decode(encoding, "surrogatepass")
 
     return read

@@ -71,7 +71,7 @@ class StoredTensor:
             code,
             buffer=data,
             offset=self.offset * code.itemsize,
-            strides=tuple(stride * code.itemsize for stride in self.strides),
+            strides=self._byte_strides(code.itemsize),
         )
         if self.dtype == "bfloat16":
             view = (view.astype(np.uint32) << 16).view(np.float32)
@@ -80,6 +80,11 @@ class StoredTensor:
         if not np.isfinite(array).all():
             raise CheckpointError("it holds numbers that are infinite or not a number")
         return array
+
+    def _byte_strides(self, size: int) -> tuple[int, ...]:
+        """Strides in bytes; along an axis of length 1 nothing is ever skipped."""
+        steps = zip(self.shape, self.strides, strict=True)
+        return tuple(stride * size if length > 1 else 0 for length, stride in steps)
 
     def _check_bounds(self, elements: int) -> None:
         if self.size == 0:
@@ -100,5 +105,5 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def shown(text: str) -> str:
     """A name out of a file as one short printable piece of a message."""
-    safe = ascii(text)[1:-1]
+    safe = ascii(text[: _SHOWN + 1])[1:-1]
     return safe if len(safe) <= _SHOWN else safe[: _SHOWN - 3] + "..."

@@ -22,6 +22,8 @@ from vdsr.errors import CheckpointError
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
+_ENTRY = b"PK\x01\x02"
+_MAX_MEMBERS = 20_000
 # What zipfile raises for damaged archives, beside its own error.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -59,6 +61,9 @@ class _Archive:
     """The members of a zip archive, by their names below its only folder."""
 
     def __init__(self, data: bytes) -> None:
+        # Each entry of the list of members becomes an object of half a kilobyte.
+        if data.count(_ENTRY) > _MAX_MEMBERS:
+            raise CheckpointError(f"it is a zip archive of over {_MAX_MEMBERS} members")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except _ZIP_ERRORS as error:

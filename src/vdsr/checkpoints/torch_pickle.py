@@ -18,7 +18,9 @@ from vdsr.checkpoints.stored_tensors import shown
 from vdsr.checkpoints.torch_names import Global, Kind, find_class
 from vdsr.errors import CheckpointError
 
-_MAX_INSTRUCTIONS = 1_000_000
+# Steps, and entries that one step makes of many; bytes of one pickle, storages not counted.
+_MAX_STEPS = 1_000_000
+_MAX_BYTES = 32 << 20
 _KEY_TYPES = (str, int, float, bytes, type(None))
 
 
@@ -62,6 +64,7 @@ class Machine:
         self._stack: list[object] = []
         self._below: list[list[object]] = []
         self._memo: dict[int, object] = {}
+        self._steps = 0
 
     def load(self) -> object:
         """The pickled object, made of plain values, `Global`, `Instance` and `StorageId`.
@@ -72,15 +75,27 @@ class Machine:
         """
         start = self._reader.position
         try:
-            for _ in range(_MAX_INSTRUCTIONS):
+            while True:
+                self._count(1)
                 code = self._reader.take(1)
                 if code == b".":
                     return self._stack.pop()
                 self._step(code)
+                if self._reader.position - start > _MAX_BYTES:
+                    raise CheckpointError(f"its pickle has over {_MAX_BYTES >> 20} MiB")
         except (IndexError, KeyError, TypeError, ValueError) as error:
             where = self._reader.position
             raise CheckpointError(f"its pickle is damaged at byte {where}") from error
-        raise CheckpointError(f"its pickle at byte {start} has over {_MAX_INSTRUCTIONS} steps")
+
+    def _count(self, steps: int) -> None:
+        """Take note of work done, by one instruction or, for entries of a list, by many.
+
+        Raises:
+            CheckpointError: if it was too much.
+        """
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            raise CheckpointError(f"its pickle has over {_MAX_STEPS} steps")
 
     def _step(self, code: bytes) -> None:
         if (value := LITERALS.get(code)) is not None:
@@ -166,15 +181,33 @@ class Machine:
         module = self._reader.line()
         origin = find_class(module, self._reader.line())
         args = self._since_mark()
-        self._stack.append(_call(origin, tuple(args)))
+        self._stack.append(self._call(origin, tuple(args)))
 
     def _old_object(self) -> None:
         origin, *args = self._since_mark()
-        self._stack.append(_call(origin, tuple(args)))
+        self._stack.append(self._call(origin, tuple(args)))
 
     def _reduce(self) -> None:
         args, origin = self._stack.pop(), self._stack.pop()
-        self._stack.append(_call(origin, args))
+        self._stack.append(self._call(origin, args))
+
+    def _call(self, origin: object, args: object) -> Instance:
+        if not isinstance(origin, Global) or not isinstance(args, tuple):
+            raise CheckpointError(f"its pickle calls a {_kind_of(origin)}; nothing was run")
+        if origin.kind is Kind.RECONSTRUCTOR:
+            origin, args = args[0], ()
+            if not isinstance(origin, Global) or origin.kind is Kind.RECONSTRUCTOR:
+                raise CheckpointError(f"its pickle calls a {_kind_of(origin)}; nothing was run")
+        instance = Instance(origin, args)
+        if origin.kind is Kind.MAPPING and args:  # Python 2 gave the items as one list of pairs
+            (pairs,) = args
+            if not isinstance(pairs, list):
+                raise TypeError
+            # The same list may be handed over again and again, by a step each.
+            self._count(len(pairs))
+            for key, value in pairs:
+                _set_item(instance.items, key, value)
+        return instance
 
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -201,21 +234,6 @@ class Machine:
             case [(_, int(offset), int(length))] if 0 <= offset <= offset + length <= size:
                 return StorageId(dtype=dtype, key=key, size=size, view=(offset, length))
         raise CheckpointError(f"a view of its storage {shown(key)} reaches outside of it")
-
-
-def _call(origin: object, args: object) -> Instance:
-    if not isinstance(origin, Global) or not isinstance(args, tuple):
-        raise CheckpointError(f"its pickle calls a {_kind_of(origin)}; nothing was run")
-    if origin.kind is Kind.RECONSTRUCTOR:
-        return _call(args[0], ())
-    instance = Instance(origin, args)
-    if origin.kind is Kind.MAPPING and args:  # Python 2 gave the items as one list of pairs
-        (pairs,) = args
-        if not isinstance(pairs, list):
-            raise TypeError
-        for key, value in pairs:
-            _set_item(instance.items, key, value)
-    return instance
 
 
 def _set_item(target: dict[object, object], key: object, value: object) -> None:

@@ -9,9 +9,11 @@ Reading one needs numpy and Pillow, nothing else of this program's dependencies.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +23,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError, MissingExtra
+from vdsr.errors import InputError, MissingExtra, ModelError, VdsrError
+from vdsr.model.file import check_text
 from vdsr.outputs import write_atomic
 
 FORMAT = 1
 INDEX = "pack.json"
+
+# Of 100,000 pictures it has 15 MB.
+_MAX_INDEX_BYTES = 32 << 20
+# What pictures unpack to at most: so many px, and so many more for each byte of the file.
+_FREE_PIXELS = 64 << 20
+_MAX_RATIO = 256
 
 Luma = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
@@ -155,30 +164,82 @@ def read_pack(path: Path) -> Pack:
         InputError: if it cannot be read, is no pack, or is damaged.
         MissingExtra: if Pillow is not installed.
     """
-    _pillow()
+    pillow = _pillow()
     try:
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "there is no such file")
         with zipfile.ZipFile(path) as archive:
-            index = json.loads(archive.read(INDEX))
-            if index["format"] > FORMAT:
-                raise InputError(f"{path}: a pack of a later version of vdsr: upgrade vdsr")
+            index = _index(archive, path)
             mode = "RGB" if "color" in index else "L"
-            pictures = [_picture(archive, entry, mode) for entry in index["pictures"]]
-        names = [str(entry["name"]) for entry in index["pictures"]]
-        pack = make_pack(pictures, names, data=str(index["data"]), licence=str(index["licence"]))
+            pictures = [_picture(pillow, archive, entry, mode) for entry in index["pictures"]]
+        names = [entry["name"] for entry in index["pictures"]]
+        pack = make_pack(pictures, names, data=index["data"], licence=index["licence"])
         if pack.digest != index["digest"]:
             raise InputError(f"{path}: the pack is damaged: its digest does not fit")
-    except OSError as error:
-        raise InputError(f"{path}: the pack cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: it is no intact pack (vdsr data pack makes one)") from error
+    except VdsrError:
+        raise
+    # Whatever zipfile, json and Pillow raise for what they cannot read, OSError included.
+    except Exception as error:
+        reason = getattr(error, "strerror", None)
+        if reason:
+            raise InputError(f"{path}: the pack cannot be read: {reason}") from error
+        raise InputError(f"{path}: it is not an intact pack (vdsr data pack makes one)") from error
     return pack
 
 
-def _picture(archive: zipfile.ZipFile, entry: dict[str, Any], mode: str) -> Picture:
-    with _pillow().open(io.BytesIO(archive.read(entry["file"])), formats=["PNG"]) as image:
-        if image.mode != mode or image.size != (entry["width"], entry["height"]):
-            raise ValueError("not the picture that the index names")
-        return np.array(image, np.uint8)
+def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    """The list of pictures, with every text and size in it checked.
+
+    Raises:
+        InputError: if the pack is of a later version, or asks for more memory than pictures do.
+        ValueError, TypeError, KeyError: if it is not such a list.
+    """
+    stored = archive.getinfo(INDEX)
+    if stored.file_size > _MAX_INDEX_BYTES:
+        raise InputError(f"{path}: its {INDEX} has {stored.file_size} bytes")
+    index: dict[str, Any] = json.loads(_stored(archive, INDEX))
+    if index["format"] > FORMAT:
+        raise InputError(f"{path}: a pack of a later version of vdsr: upgrade vdsr")
+    pixels = 0
+    for entry in index["pictures"]:
+        sides = entry["height"], entry["width"]
+        if not all(type(side) is int and side > 0 for side in sides):
+            raise ValueError("a picture without a size")
+        pixels += sides[0] * sides[1]
+    if pixels > _FREE_PIXELS + _MAX_RATIO * path.stat().st_size:
+        raise InputError(f"{path}: its pictures unpack to {pixels} px, more than pictures do")
+    texts = [index["data"], index["licence"], *(entry["name"] for entry in index["pictures"])]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError("a name that is not a text")
+        try:
+            check_text(text)
+        except ModelError as error:
+            raise InputError(f"{path}: {error}") from error
+    return index
+
+
+def _picture(
+    pillow: Any,  # noqa: ANN401 - a module
+    archive: zipfile.ZipFile,
+    entry: dict[str, Any],
+    mode: str,
+) -> Picture:
+    with warnings.catch_warnings():
+        # Its size is known, and was allowed.
+        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+        data = io.BytesIO(_stored(archive, entry["file"]))
+        with pillow.open(data, formats=["PNG"]) as image:
+            if image.mode != mode or image.size != (entry["width"], entry["height"]):
+                raise ValueError("not the picture that the index names")
+            return np.array(image, np.uint8)
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member, which is not compressed a second time: no larger than it lies in the file."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise ValueError("a compressed member, which packs never have")
+    return archive.read(name)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

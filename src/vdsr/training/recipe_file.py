@@ -12,11 +12,16 @@ import types
 import typing
 from dataclasses import fields, is_dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, TypeVar
 
-from vdsr.errors import UsageError
+from vdsr.errors import InputError, UsageError
+from vdsr.inputs import read_file
 from vdsr.training.recipe import Recipe
+
+# Recipes have one or two thousand bytes; a parser's work grows faster than its text.
+_MAX_BYTES = 64 << 10
+_LARGEST = 2**53
+_SHOWN = 60
 
 Settings = TypeVar("Settings")
 
@@ -46,8 +51,8 @@ def load_recipe(name: str) -> Recipe:
         text = (resources.files("vdsr.training") / "recipes" / f"{name}.toml").read_text("utf-8")
     elif name.endswith(".toml"):
         try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_file(name, _MAX_BYTES).decode("utf-8")
+        except (InputError, UnicodeDecodeError) as error:
             raise UsageError(f"{name}: the recipe cannot be read: {error}") from error
     else:
         known = ", ".join(recipe_names())
@@ -66,8 +71,9 @@ def parse_recipe(text: str) -> Recipe:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"it is no TOML: {error}") from error
+    # A ValueError, too, for a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"it is not TOML: {error}") from error
     return _build(Recipe, values, "")
 
 
@@ -79,7 +85,8 @@ def _build(kind: type[Settings], values: Any, where: str) -> Settings:  # noqa: 
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise UsageError(f"unknown key {where}{key}: known are {', '.join(known)}")
+            shown = _shown(where + key)[1:-1]
+            raise UsageError(f"unknown key {shown}: known are {', '.join(known)}")
     for name, entry in known.items():
         needed = entry.default is entry.default_factory  # both are MISSING
         if needed and name not in values:
@@ -95,10 +102,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         if not isinstance(value, list):
             raise UsageError(f"{where} is a list")
         return tuple(_value(typing.get_args(kind)[0], item, where) for item in value)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise UsageError(f"{where} is a number beyond 2^53")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{where} = {value} is no finite number")
     if type(value) is not kind:
-        raise UsageError(f"{where} = {value!r} is no {_NAMES[kind]}")
+        raise UsageError(f"{where} = {_shown(value)} is no {_NAMES[kind]}")
     return value
+
+
+def _shown(value: object) -> str:
+    """A value for people, however much of it there is, and however deep."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    text = f"{value!r}"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

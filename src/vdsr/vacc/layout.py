@@ -19,19 +19,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vdsr.errors import InputError
+from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import build_name
+from vdsr.inputs import read_file
+from vdsr.model.file import check_text
 
 MANIFEST = "manifest.json"
 LIST = "inputs.txt"
 DATALIST = "npz_datalist.txt"
 README = "README.md"
 FORMAT = 1
+
+_MAX_BYTES = 16 << 20
+_MAX_SIDE = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,27 +115,82 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: if there is none, or one that is not understood.
     """
     path = folder / MANIFEST
-    try:
-        content: Any = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise InputError(
-            f"{folder}: it is no accelerator folder: 'vdsr export --format vacc' makes one"
-        ) from error
-    except (OSError, ValueError) as error:
+            f"{folder}: it is not an accelerator folder: 'vdsr export --format vacc' makes one"
+        )
+    try:
+        content: Any = json.loads(read_file(path, _MAX_BYTES))
+    except (InputError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: it cannot be read: {error}") from error
     try:
         if content["format"] != FORMAT:
-            raise InputError(f"{path}: format {content['format']} is unknown: upgrade vdsr")
+            raise InputError(f"{path}: format {content['format']!r:.40} is unknown: upgrade vdsr")
         return Manifest(
-            name=content["name"],
-            model=content["model"],
-            builds={key: Build(**entry) for key, entry in content["builds"].items()},
-            inputs=tuple(Input(**entry) for entry in content["inputs"]),
-            calibration=content["calibration"],
-            files=content["files"],
+            name=_name(content["name"]),
+            model={key: _text(value) for key, value in content["model"].items()},
+            builds={_name(key): _build(entry) for key, entry in content["builds"].items()},
+            inputs=tuple(_input(entry) for entry in content["inputs"]),
+            calibration=_digests(content["calibration"], _name),
+            files=_digests(content["files"], _path),
         )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: it is no manifest of an accelerator folder: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, ModelError) as error:
+        raise InputError(
+            f"{path}: it is not a manifest of an accelerator folder: {error!s:.100}"
+        ) from error
+
+
+def within(folder: Path, name: str) -> Path:
+    """A file that a manifest names, where it lies in its folder and nowhere else.
+
+    Raises:
+        InputError: if it, or what it is a link to, lies outside of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path}: it leads out of the accelerator folder")
+    return path
+
+
+def _build(entry: Any) -> Build:  # noqa: ANN401
+    if entry["precision"] not in ("fp16", "int8"):
+        raise ValueError("a build is neither fp16 nor int8")
+    return Build(network=_name(entry["network"]), precision=entry["precision"])
+
+
+def _input(entry: Any) -> Input:  # noqa: ANN401
+    width, height = entry["width"], entry["height"]
+    if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in (width, height)):
+        raise ValueError("an input has no size")
+    name, digest = _name(entry["name"]), _text(entry["luma_sha256"])
+    return Input(name=name, width=width, height=height, luma_sha256=digest)
+
+
+def _digests(entries: Any, check: Callable[[object], str]) -> dict[str, str]:  # noqa: ANN401
+    return {check(name): _text(digest) for name, digest in entries.items()}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is missing")
+    check_text(value)
+    return value
+
+
+def _name(value: object) -> str:
+    """A name of a file in a folder: not a path."""
+    text = _text(value)
+    if text in ("", ".", "..") or "/" in text or "\\" in text:
+        raise ValueError(f"{text[:60]!r} is not the name of a file")
+    return text
+
+
+def _path(value: object) -> str:
+    """A path below the folder."""
+    text = _text(value)
+    for part in text.split("/"):
+        _name(part)
+    return text
 
 
 def sha256(data: bytes) -> str:

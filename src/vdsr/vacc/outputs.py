@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vdsr.errors import InputError
+from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import SIDE
+from vdsr.inputs import read_file
 from vdsr.model.architecture import FloatArray
+from vdsr.model.file import check_text
 from vdsr.vacc.layout import MANIFEST, Manifest, read_manifest
-from vdsr.vacc.pictures import OUTPUT_KEY, npz
+from vdsr.vacc.npz import OUTPUT_KEY, npz, read_npz
 
 RUN = "run.json"
 CARD = "card"
@@ -24,6 +25,7 @@ STAND_IN = "stand-in"
 _SHAPE = (1, 1, SIDE, SIDE)
 # How far above the outputs their folder's manifest may lie: FOLDER/outputs/NAME.
 _LEVELS = 3
+_MAX_NOTE_BYTES = 1 << 20
 _NAMED = 5
 
 
@@ -78,9 +80,9 @@ def origin_of(folder: Path, manifest: Manifest | None) -> Origin:
     path = folder / RUN
     if path.is_file():
         try:
-            return Origin(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: it cannot be read: {error}") from error
+            return _origin(json.loads(read_file(path, _MAX_NOTE_BYTES)))
+        except (InputError, ModelError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{path}: it cannot be read: {error!s:.100}") from error
     builds = {} if manifest is None else manifest.builds
     name = folder.resolve().name
     known = [key for key, build in builds.items() if build.name == name]
@@ -90,6 +92,17 @@ def origin_of(folder: Path, manifest: Manifest | None) -> Origin:
         network="" if manifest is None else manifest.name,
         precision=(known or guessed or [""])[-1],
     )
+
+
+def _origin(content: object) -> Origin:
+    """A note; TypeError or ModelError for one that is not made of texts."""
+    if not isinstance(content, dict):
+        raise TypeError("it is not a note of what made the outputs")
+    for value in content.values():
+        if not isinstance(value, str):
+            raise TypeError("it holds something else than texts")
+        check_text(value)
+    return Origin(**content)
 
 
 def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
@@ -133,18 +146,7 @@ def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
 
 
 def _plane(path: Path) -> FloatArray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if OUTPUT_KEY not in arrays:
-                found = ", ".join(arrays.files) or "nothing"
-                raise InputError(f"{path}: there is no {OUTPUT_KEY} in it, but {found}")
-            array = arrays[OUTPUT_KEY]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: it is no readable .npz file: {error}") from error
-    if array.shape != _SHAPE or array.dtype.kind != "f":
-        raise InputError(
-            f"{path}: {OUTPUT_KEY} is {array.dtype} {list(array.shape)}, not float {list(_SHAPE)}"
-        )
+    array = read_npz(path, OUTPUT_KEY, _SHAPE, "f")
     bad = array.size - int(np.isfinite(array).sum())
     if bad:
         raise InputError(f"{path}: {bad} of {array.size} values are not finite numbers")

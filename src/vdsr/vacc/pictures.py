@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,11 @@ from vdsr.evaluation.candidates import read_picture
 from vdsr.evaluation.opencv_protocol import resized_luma
 from vdsr.imaging.color import FULL
 from vdsr.inference.compiled_paths import SIDE
+from vdsr.inputs import read_file
 from vdsr.model.architecture import FloatArray
+from vdsr.vacc.npz import INPUT_KEY, npz, read_npz
 
-INPUT_KEY, OUTPUT_KEY = "input_0", "output_0"
+_MAX_BMP_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,23 +105,9 @@ def read_input(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if it is none.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            array = arrays[INPUT_KEY]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: it is no input file: {error}") from error
-    if array.shape != (3, SIDE, SIDE) or array.dtype != np.uint8:
-        shape = list(array.shape)
-        raise InputError(f"{path}: {INPUT_KEY} is {array.dtype} {shape}, not uint8 [3, 256, 256]")
-    luma: NDArray[np.uint8] = array[0]
+    array = read_npz(path, INPUT_KEY, (3, SIDE, SIDE), "u")
+    luma: NDArray[np.uint8] = array[0].astype(np.uint8)
     return luma
-
-
-def npz(key: str, array: NDArray[np.generic]) -> bytes:
-    """One array as an `.npz` file; the same array gives the same bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **{key: array})  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def bmp(samples: NDArray[np.uint8]) -> bytes:
@@ -148,10 +134,13 @@ def read_bmp(path: Path) -> NDArray[np.uint8]:
     """
     cv2 = _opencv()
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
-    found = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        data = np.frombuffer(read_file(path, _MAX_BMP_BYTES), np.uint8)
+    except InputError as error:
+        raise InputError(f"{path}: it cannot be read: {error}") from error
+    try:
+        found = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # a size that OpenCV refuses
+        found = None
     if found is None:
         raise InputError(f"{path}: it is no readable picture")
     return np.ascontiguousarray(found[..., ::-1])

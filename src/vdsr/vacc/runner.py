@@ -14,7 +14,7 @@ from vdsr.model.architecture import FloatArray
 from vdsr.model.file import load_model
 from vdsr.outputs import put, work_folder
 from vdsr.vacc import standin
-from vdsr.vacc.layout import Manifest
+from vdsr.vacc.layout import Manifest, within
 from vdsr.vacc.outputs import CARD, STAND_IN, Origin, write_outputs
 from vdsr.vacc.pictures import network_input, read_input
 
@@ -71,14 +71,14 @@ def run_inputs(folder: Path, manifest: Manifest, runner: str, precision: str, go
 
 def _inputs(folder: Path, manifest: Manifest) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for entry in manifest.inputs:
-        yield entry.name, read_input(folder / entry.file)
+        yield entry.name, read_input(within(folder, entry.file))
 
 
 def _card(folder: Path, manifest: Manifest, precision: str) -> Named:
     from vdsr.inference.backends.vaststreamx import VastStreamXBackend
 
     build = manifest.builds[precision]
-    model = load_model(folder / build.network)
+    model = load_model(within(folder, build.network))
     with closing(VastStreamXBackend(model, precision=build.precision)) as card:
         names = [entry.name for entry in manifest.inputs]
         lumas = (luma for _, luma in _inputs(folder, manifest))

@@ -26,7 +26,7 @@ from vdsr.model.file import ModelFile, ModelMetadata, load_model
 from vdsr.model.onnx_reader import OLDEST_INT8_OPSET
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.vacc.configuration import OPSET, SHAPE
-from vdsr.vacc.layout import Manifest
+from vdsr.vacc.layout import Manifest, within
 from vdsr.vacc.pictures import network_input, read_bmp
 
 Run = Callable[[FloatArray], FloatArray]
@@ -59,14 +59,14 @@ def open_standin(folder: Path, manifest: Manifest, name: str) -> Run:
     if name not in runs(manifest):
         raise UsageError(f"there is no {name!r} in {folder}: {', '.join(runs(manifest))}")
     if name == "fp32":
-        return _open(load_model(folder / f"{manifest.name}.onnx"))
+        return _open(load_model(within(folder, f"{manifest.name}.onnx")))
     build = manifest.builds[name]
-    model = load_model(folder / build.network)
+    model = load_model(within(folder, build.network))
     if build.precision == "fp16":
         metadata = replace(model.metadata, precision="fp16")
         data = model_bytes(model.architecture, metadata, opset=OPSET, shape=SHAPE)
         return _open(ModelFile(data, build.network))
-    pictures = [folder / "calibration" / f"{name}.bmp" for name in manifest.calibration]
+    pictures = [within(folder, f"calibration/{name}.bmp") for name in manifest.calibration]
     inputs = [network_input(resized_luma(read_bmp(path))) for path in pictures]
     return run_bytes(entropy_calibrated(model.architecture, inputs))
 
