@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from picture_files import EXIF, GPS, palette_png, tiff_block, tiff_tags, xmp_properties
 from vdsr import Upscaler
 from vdsr.imaging.files import tiff_exif
-from vdsr.imaging.files.metadata import NAMESPACE
+from vdsr.imaging.files.xmp import NAMESPACE
 from vdsr.imaging.resample import imresize
 
 Pixels = NDArray[Any]

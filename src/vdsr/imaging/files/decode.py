@@ -11,8 +11,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from vdsr.errors import FileError, InputError
-from vdsr.imaging.files import metadata, photoshop, png_check, png_chunks, tiff_exif, whole
+from vdsr.errors import InputError
+from vdsr.imaging.files import metadata, png_check, png_chunks, whole
 from vdsr.imaging.files.formats import READABLE, Format
 from vdsr.imaging.files.signatures import SNIFFED_BYTES, describe, sniff
 from vdsr.imaging.files.tiff_load import TiffPage
@@ -42,10 +42,8 @@ class PictureReader:
         dtype: `uint8`, `uint16` or `float32`: as stored.
         bits: significant bits per sample as the file names them: 10 or 12 in some AVIF,
             whose samples are stretched to the whole range of `dtype`.
-        header: the picture without samples, for its metadata.
-        exif: its EXIF block, or None.
-        chunks: texts and colour spaces, as PNG has them.
-        resources: Photoshop's image resources, IPTC among them; empty if it has none.
+        header: the picture without samples, for its ICC profile.
+        metadata: what else the file carries.
         notices: what had to be changed or could not be kept, a line each.
 
     Args:
@@ -72,25 +70,21 @@ class PictureReader:
             self._whole = whole.decode(path, self.format.reader)
         header = self._load("random")
         self._check_kind(header)
-        orientation = int(header.get("orientation")) if header.get_typeof("orientation") else 1
+        directory = None if self._tiff is None else self._tiff.page.offset
+        self.metadata = metadata.read(path, self.format.name, header, directory)
+        self.notices += self.metadata.notices
         # Sequential decoding needs little memory, but cannot turn a picture round.
-        self._access = "random" if orientation > 1 else "sequential"
+        self._access = "random" if self.metadata.orientation > 1 else "sequential"
         self.bits = _number(header, "bits-per-sample", 8)
         self._note_losses(header)
-        self.header = metadata.with_exif_resolution(self._convert(header))
+        self.header = self._convert(header)
         self.width: int = self.header.width
         self.height: int = self.header.height
         self.bands: int = self.header.bands
         self.has_alpha = bool(self.header.hasalpha())
         self.dtype = _DTYPES[self.header.format]
-        self.exif = metadata.blob(header, "exif-data")
-        find = {"png": png_chunks.of_png, "avif": png_chunks.of_avif}.get(self.format.name)
-        self.chunks = () if find is None else find(path)
-        self.resources = photoshop.from_jpeg(metadata.blob(header, "iptc-data") or b"")
         if self._whole is not None:
-            self.bits, self.resources = self._whole.bits, self._whole.resources
-        if self.format.name == "tiff":
-            self._read_tiff_metadata()
+            self.bits = self._whole.bits
 
     def strips(self) -> Iterator[Samples]:
         """Decode the file from top to bottom, each time anew.
@@ -135,8 +129,7 @@ class PictureReader:
                 return self._tiff.image(access)
             if self._whole is not None:
                 return whole.as_image(self._whole)
-            # A source, since a file name would be searched for "[options]".
-            source = pyvips.Source.new_from_file(str(self.path))
+            source = open_source(self.path)
             load = getattr(pyvips.Image, self.format.loader)
             return load(source, access=access, fail_on="error", **options)
         except pyvips.Error as error:
@@ -174,7 +167,7 @@ class PictureReader:
                 highest = 65536 - (1 << (16 - self.bits))
                 image = (image * (65535 / highest)).rint().cast("ushort")
             self._check_bands(image)
-            return image.autorot()
+            return metadata.upright(image, self.metadata.orientation)
         except pyvips.Error as error:
             raise self._error("damaged or of a rare kind", error) from error
 
@@ -205,25 +198,19 @@ class PictureReader:
             self._note(problem)
         if self.format.name == "jpeg" and self._has_gain_map():
             self._note("its HDR gain map was left out: the picture itself was enlarged")
+        elif self.metadata.pictures > 1:
+            self._note(
+                f"only the first of its {self.metadata.pictures} pictures (MPO) was enlarged"
+            )
 
     def _has_gain_map(self) -> bool:
         """Whether it is an Ultra HDR JPEG, for which libvips has a decoder of its own."""
         try:
-            source = pyvips.Source.new_from_file(str(self.path))
+            source = open_source(self.path)
             image = pyvips.Image.new_from_source(source, "")
         except pyvips.Error:
             return False
         return str(image.get("vips-loader")).startswith("uhdrload")
-
-    def _read_tiff_metadata(self) -> None:
-        try:
-            self.exif = tiff_exif.read_exif(self.path)
-        except FileError as error:
-            self._note(str(error).removeprefix(f"{self.path}: "))
-        try:
-            self.resources = photoshop.from_tiff(self.path)
-        except FileError as error:
-            self._note(str(error).removeprefix(f"{self.path}: "))
 
     def _error(self, what: str, error: pyvips.Error) -> InputError:
         detail = reason(error).removeprefix(f"{self.path}: ")
@@ -233,6 +220,19 @@ class PictureReader:
 
     def _note(self, text: str) -> None:
         self.notices = (*self.notices, text)
+
+
+def open_source(path: Path) -> pyvips.Source:
+    """A file for libvips, by number: it takes only names that are UTF-8.
+
+    Raises:
+        InputError: if it cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            return pyvips.Source.new_from_descriptor(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
 
 
 def reason(error: pyvips.Error) -> str:

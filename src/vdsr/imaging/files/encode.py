@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vdsr.errors import OutputError
 from vdsr.imaging.files.decode import PictureReader, Samples, reason
 from vdsr.imaging.files.formats import Format, PixelLayout
+from vdsr.imaging.files.geotiff import Placement
 from vdsr.imaging.files.metadata_transfer import Carrier
 from vdsr.imaging.files.png_stream import PngStream
 from vdsr.imaging.files.savers import Saver
@@ -35,6 +36,7 @@ class PictureWriter:
         provenance: properties to be added to the XMP packet.
         values: the floats that are black and white, for formats without floats.
         overwrite: whether an existing file may be replaced.
+        placement: where the picture lies in that of `source`; None if it is the whole.
 
     Raises:
         UsageError: for a quality that does not apply.
@@ -52,12 +54,13 @@ class PictureWriter:
         provenance: Mapping[str, str] | None = None,
         values: tuple[float, float] = (0.0, 1.0),
         overwrite: bool = False,
+        placement: Placement | None = None,
     ) -> None:
         self.path = path
         self._layout = layout
         bits = 16 if source is None else source.bits
         self._saver = Saver(layout, format, quality=quality, bits=bits, values=values)
-        self._carrier = Carrier(source, layout, format, provenance or {})
+        self._carrier = Carrier(source, layout, format, provenance or {}, placement)
         self._overwrite = overwrite
         self._rows = 0
         check_goal(path, layout, format, overwrite=overwrite)
@@ -180,8 +183,8 @@ class PictureWriter:
             source = pyvips.SourceCustom()
             source.on_read(self._read)
             image = self._carrier.onto(self._saver.fit(self._stream.decode(source)))
-            self._saver.save(image, part.file, self._carrier.chunks)
-            self._carrier.add_to(part.path)
+            self._saver.save(image, part.file, self._carrier.edit)
+            self._carrier.add_to(part.path, part.file)
         except Exception as error:  # raised again in the thread that writes
             self._failure = error
 

@@ -1,58 +1,209 @@
-"""What a file carries beside its pixels: profile, EXIF, XMP, resolution, provenance."""
+"""What a picture file carries beside its pixels, read from whatever it is kept in."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from xml.sax.saxutils import quoteattr
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pyvips
 
-NAMESPACE = "https://vdsr.invalid/ns/provenance/1.0/"
-_KEPT = ("icc-profile-data", "xmp-data", "image-description", "resolution-unit")
-# What libexif takes, with some room for the tags that libvips adds.
-MAX_EXIF = 65000
-# What fits into one segment of a JPEG file, beside its length and name.
-MAX_XMP = 65533 - 29
-
-_EMPTY_XMP = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF>'
-    '</x:xmpmeta><?xpacket end="w"?>'
+from vdsr.errors import FileError, InputError
+from vdsr.imaging.files import (
+    exif,
+    geotiff,
+    jpeg_segments,
+    photoshop,
+    png_chunks,
+    tiff_exif,
+    tiff_metadata,
+    xmp,
 )
-_OURS = re.compile(
-    r"<rdf:Description[^<>]*xmlns:vdsr=\"" + re.escape(NAMESPACE) + r"\"[^<>]*/>", re.DOTALL
+from vdsr.imaging.files.png_chunks import Chunk
+from vdsr.imaging.files.resolution import Resolution, resolution
+from vdsr.imaging.files.tiff_structure import Directory
+
+# The decoders of the others turn the picture themselves.
+_STORED_AS_TAKEN = ("jpeg", "png", "webp", "tiff")
+_CREDENTIALS = (
+    "its content credentials (C2PA) were left out: they vouch for the original file alone"
 )
-# As an attribute (XMP specification part 1, 7.9.2.2) or as an element.
-_XMP_ORIENTATION = re.compile(rb"(\btiff:Orientation(?:\s*=\s*[\"']|>))\s*[2-8]\b")
 
 
-def copy_metadata(source: pyvips.Image, target: pyvips.Image) -> pyvips.Image:
-    """`target` with the profile, EXIF, XMP and resolution of `source`."""
-    target = target.copy(xres=source.xres, yres=source.yres)
-    for name in source.get_fields():
-        if name in _KEPT or name.startswith("exif-"):
-            target.set_type(source.get_typeof(name), name, source.get(name))
-    # Where it is missing, libvips leaves the tag in the EXIF as it was before the turn.
-    target.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    return target
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a picture file carries beside its pixels and its ICC profile.
+
+    Attributes:
+        exif: the block, as it is, without a prefix.
+        xmp: the packet, as it is.
+        extension: of the packet, as JPEG keeps it apart.
+        resources: Photoshop's, IPTC among them, without thumbnails.
+        comments: of JPEG and GIF, as they are.
+        chunks: texts and color spaces, as PNG has them.
+        geo: tags of TIFF that say where the picture lies on the Earth.
+        gdal: tags of TIFF that only GDAL reads.
+        resolution: None if the file says none.
+        orientation: 1 to 8, for pixels that are not turned yet; 0 while it is not known.
+        pictures: in a JPEG file.
+        notices: what could not be read, a line each.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    extension: bytes | None = None
+    resources: bytes = b""
+    comments: tuple[bytes, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    geo: Directory = field(default_factory=dict)
+    gdal: Directory = field(default_factory=dict)
+    resolution: Resolution | None = None
+    orientation: int = 0
+    pictures: int = 1
+    notices: tuple[str, ...] = ()
 
 
-def remove(image: pyvips.Image, prefix: str) -> pyvips.Image:
-    """`image` without the fields whose names begin with `prefix`."""
+def read(path: Path, format: str, image: pyvips.Image, directory: int | None = None) -> Metadata:
+    """Read what a file carries.
+
+    Args:
+        path: the file.
+        format: its name, as in `FORMATS`.
+        image: what its decoder gave, not turned yet.
+        directory: offset of the page, of TIFF; None for the first.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    try:
+        match format:
+            case "jpeg":
+                found = _of_jpeg(path)
+            case "png":
+                found = _of_png(path)
+            case "tiff":
+                found = _of_tiff(path, directory)
+            case _:
+                found = _of_decoder(path, format, image)
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    if found.exif is not None and found.resolution is None:
+        found = replace(found, resolution=exif.resolution_of(found.exif))
+    if format not in _STORED_AS_TAKEN:
+        return replace(found, orientation=1)
+    # The file's own word counts more than that of XMP, which programs forget to change.
+    orientation = found.orientation or xmp.orientation(found.xmp or b"") or 1
+    if orientation > 4 and found.resolution is not None:
+        found = replace(found, resolution=found.resolution.turned())
+    return replace(found, orientation=orientation)
+
+
+def _of_jpeg(path: Path) -> Metadata:
+    found = jpeg_segments.read(path)
+    notices = [_CREDENTIALS] if found.credentials else []
+    if found.extension_is_cut:
+        notices.append("its extended XMP is incomplete and was left out")
+    packet = found.xmp
+    if packet is not None and found.extension is None:
+        packet = xmp.without_extension(packet)
+    return Metadata(
+        exif=found.exif,
+        orientation=exif.orientation(found.exif or b"") or 0,
+        xmp=packet,
+        extension=found.extension,
+        resources=photoshop.without_thumbnails(found.resources),
+        comments=found.comments,
+        resolution=found.resolution,
+        pictures=found.pictures,
+        notices=tuple(notices),
+    )
+
+
+def _of_png(path: Path) -> Metadata:
+    found = png_chunks.read(path)
+    return Metadata(
+        exif=found.exif,
+        orientation=exif.orientation(found.exif or b"") or 0,
+        xmp=found.xmp,
+        resources=photoshop.without_thumbnails(found.resources),
+        chunks=found.kept,
+        resolution=found.resolution,
+        notices=(_CREDENTIALS,) if found.credentials else (),
+    )
+
+
+def _of_tiff(path: Path, directory: int | None) -> Metadata:
+    notices: list[str] = []
+    read = (tiff_exif.read_exif, photoshop.from_tiff, tiff_metadata.read)
+    block, resources, tags = (_attempt(one, path, directory, notices) for one in read)
+    tags = tags or tiff_metadata.Tags()
+    if tags.unknown:
+        which = ", ".join(map(str, tags.unknown))
+        notices.append(f"its private TIFF tags {which} were left out")
+    return Metadata(
+        exif=None if block is None else block.removeprefix(exif.PREFIX),
+        xmp=tags.xmp,
+        resources=resources or b"",
+        geo={tag: item for tag, item in tags.kept.items() if tag in geotiff.TAGS},
+        gdal={tag: item for tag, item in tags.kept.items() if tag not in geotiff.TAGS},
+        resolution=tags.resolution,
+        orientation=tags.orientation,
+        notices=tuple(notices),
+    )
+
+
+def _attempt(
+    read: Callable[[Path, int | None], Any], path: Path, directory: int | None, notices: list[str]
+) -> Any:  # noqa: ANN401 - what `read` gives
+    """Read a part; None, and a notice, if it is malformed."""
+    try:
+        return read(path, directory)
+    except InputError:
+        raise
+    except FileError as error:
+        notices.append(str(error).removeprefix(f"{path}: "))
+        return None
+
+
+def _of_decoder(path: Path, format: str, image: pyvips.Image) -> Metadata:
+    """What the decoder of another format gave with the picture."""
+    block, packet = blob(image, "exif-data"), blob(image, "xmp-data")
+    resources = blob(image, "photoshop-data") or blob(image, "iptc-data") or b""
+    density = None
+    if image.xres != 1.0 or image.yres != 1.0:  # which is what libvips makes up
+        x, y = (
+            Fraction(10 * value).limit_denominator(10_000) for value in (image.xres, image.yres)
+        )
+        density = resolution(x, y, "cm")
+    block = None if block is None else block.removeprefix(exif.PREFIX)
+    if block is not None and (said := exif.resolution_of(block)) is not None:
+        density = said
+    return Metadata(
+        exif=block,
+        orientation=exif.orientation(block or b"") or 0,
+        xmp=packet,
+        resources=photoshop.without_thumbnails(resources.removeprefix(photoshop.APP13_PREFIX)),
+        comments=_comments(image),
+        chunks=png_chunks.of_avif(path) if format == "avif" else (),
+        resolution=density,
+    )
+
+
+def _comments(image: pyvips.Image) -> tuple[bytes, ...]:
+    try:
+        text = str(image.get("gif-comment")) if image.get_typeof("gif-comment") else ""
+    except UnicodeDecodeError:  # GIF knows ASCII only
+        return ()
+    return (text.encode(),) if text else ()
+
+
+def upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+    """A picture that is stored in an orientation, 1 to 8, as it is to be seen."""
     image = image.copy()
-    for name in image.get_fields():
-        if name.startswith(prefix):
-            image.remove(name)
-    return image
-
-
-def set_blob(image: pyvips.Image, name: str, data: bytes) -> pyvips.Image:
-    """`image` with the bytes `data` as its field `name`."""
-    image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, name, data)
-    return image
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image.autorot()
 
 
 def blob(image: pyvips.Image, name: str) -> bytes | None:
@@ -60,78 +211,8 @@ def blob(image: pyvips.Image, name: str) -> bytes | None:
     return bytes(image.get(name)) if image.get_typeof(name) else None
 
 
-def with_exif(image: pyvips.Image, exif: bytes) -> pyvips.Image:
-    """`image` with the tags of an EXIF block, as JPEG's APP1 holds it.
-
-    libvips writes only tags that it has parsed itself, and parses them only in a
-    decoder: so it is given the smallest JPEG that carries them.
-
-    Raises:
-        ValueError: if the block is larger than `MAX_EXIF`.
-    """
-    if len(exif) > MAX_EXIF:
-        raise ValueError(f"it is larger than {MAX_EXIF} bytes")
-    plain: bytes = pyvips.Image.black(1, 1).jpegsave_buffer(keep="none")
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    parsed = pyvips.Image.jpegload_buffer(plain[:2] + segment + plain[2:])
+def set_blob(image: pyvips.Image, name: str, data: bytes) -> pyvips.Image:
+    """`image` with the bytes `data` as its field `name`."""
     image = image.copy()
-    for name in parsed.get_fields():
-        if name.startswith("exif-"):
-            image.set_type(parsed.get_typeof(name), name, parsed.get(name))
+    image.set_type(pyvips.GValue.blob_type, name, data)
     return image
-
-
-def with_exif_resolution(image: pyvips.Image) -> pyvips.Image:
-    """Take the resolution from EXIF where the format has no place of its own for it."""
-    if image.xres != 1.0 or image.yres != 1.0:
-        return image
-    found = [_rational(image, f"exif-ifd0-{axis}Resolution") for axis in "XY"]
-    if found[0] is None or found[1] is None:
-        return image
-    unit = str(_text(image, "exif-ifd0-ResolutionUnit"))
-    per_mm = 10.0 if unit.startswith("3") else 25.4
-    return image.copy(xres=found[0] / per_mm, yres=found[1] / per_mm)
-
-
-def _text(image: pyvips.Image, name: str) -> str | None:
-    return str(image.get(name)) if image.get_typeof(name) else None
-
-
-def _rational(image: pyvips.Image, name: str) -> float | None:
-    # libvips writes an EXIF field as "VALUE (VALUE, TYPE, ...)", a rational as "N/D".
-    text = _text(image, name)
-    match = re.match(r"(\d+)(?:/(\d+))?", text or "")
-    if match is None or not int(match[1]) or match[2] == "0":
-        return None
-    return int(match[1]) / int(match[2] or 1)
-
-
-def upright_xmp(xmp: bytes) -> bytes:
-    """An XMP packet whose `tiff:Orientation` is 1, where it has one, and else as it was."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-
-
-def add_provenance(xmp: bytes | None, properties: Mapping[str, str]) -> bytes | None:
-    """An XMP packet that says, beside what it said before, how the picture was made.
-
-    Args:
-        xmp: the packet of the source, UTF-8, or None.
-        properties: names (XML names) and values; they go into one `rdf:Description` in
-            the namespace `vdsr`, which replaces an earlier one.
-
-    Returns:
-        The new packet; None if `xmp` is not a packet that can be added to.
-    """
-    attributes = "".join(f" vdsr:{key}={quoteattr(value)}" for key, value in properties.items())
-    entry = f'<rdf:Description rdf:about="" xmlns:vdsr="{NAMESPACE}"{attributes}/>'
-    try:
-        text = _EMPTY_XMP if not xmp else xmp.rstrip(b"\0").decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    text = _OURS.sub("", text)
-    if "<rdf:RDF" not in text:
-        return None
-    if "</rdf:RDF>" not in text:
-        text = re.sub(r"<rdf:RDF([^<>]*)/>", r"<rdf:RDF\1></rdf:RDF>", text, count=1)
-    head, end, tail = text.rpartition("</rdf:RDF>")
-    return (head + entry + end + tail).encode() if end else None

@@ -23,15 +23,12 @@ _THUMBNAILS = (0x0409, 0x040C)
 _TIFF_IPTC, _TIFF_RESOURCES = 33723, 34377
 
 
-def from_jpeg(app13: bytes) -> bytes:
-    """The resources in an APP13 segment, without thumbnails; empty if there are none."""
-    if not app13.startswith(APP13_PREFIX):
-        return b""
-    return _without_thumbnails(app13.removeprefix(APP13_PREFIX))
-
-
-def from_tiff(path: Path) -> bytes:
+def from_tiff(path: Path, at: int | None = None) -> bytes:
     """The resources in a TIFF file, IPTC among them, without thumbnails; empty if there are none.
+
+    Args:
+        path: the file.
+        at: offset of the directory of the page; None for the first.
 
     Raises:
         InputError: if the file cannot be read.
@@ -40,13 +37,14 @@ def from_tiff(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             reader = TiffReader(stream, f"{path}: its IPTC cannot be read")
-            entries = {entry.tag: entry for entry in reader.entries(reader.first)}
+            found = reader.entries(reader.first if at is None else at)
+            entries = {entry.tag: entry for entry in found}
             resources, iptc = (
                 _bytes(reader, entries.get(tag)) for tag in (_TIFF_RESOURCES, _TIFF_IPTC)
             )
     except OSError as error:
         raise InputError(f"{path}: it cannot be read: {error.strerror or error}") from error
-    kept = _without_thumbnails(resources)
+    kept = without_thumbnails(resources)
     return kept if has_iptc(kept) or not iptc else kept + _resource(_IPTC, iptc)
 
 
@@ -63,7 +61,8 @@ def _bytes(reader: TiffReader, entry: Entry | None) -> bytes:
     return reader.layout.ordered(value.data, value.kind)
 
 
-def _without_thumbnails(resources: bytes) -> bytes:
+def without_thumbnails(resources: bytes) -> bytes:
+    """Resources without small pictures of what the large one was; empty if malformed."""
     return b"".join(part for number, part in _parts(resources) if number not in _THUMBNAILS)
 
 

@@ -1,8 +1,9 @@
-"""What PNG files carry in chunks that libvips drops or garbles: texts and colour spaces.
+"""What PNG files carry in chunks: EXIF, XMP, resolution, texts, color spaces.
 
-After the PNG specification, third edition (W3C, 2025). Texts are copied as they are, since
-libvips takes Latin-1 for UTF-8. The colour space of AVIF (`colr` box, ISO/IEC 14496-12,
-12.1.5) has the same numbers (ITU-T H.273), and is brought into the form of PNG here.
+After the PNG specification, third edition (W3C, 2025). libvips overlooks what follows the
+pixels, takes Latin-1 texts for UTF-8, and makes up a resolution. The color space of AVIF
+(`colr` box, ISO/IEC 14496-12, 12.1.5) has the same numbers (ITU-T H.273), and is brought
+into the form of PNG here.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
-import pyvips
+from vdsr.imaging.files import exif, png_texts
+from vdsr.imaging.files.resolution import Resolution, resolution, whole
 
 Chunk: TypeAlias = tuple[bytes, bytes]
 """Name and data."""
 
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_COLOURS = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")
-_XMP = b"XML:com.adobe.xmp\0"
+_COLORS = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")
 _SIGNATURE_AND_HEADER = 8 + 25
+_LONG = 2**31 - 1
 
 # More than real files have; hostile ones can have millions, and gigabytes of texts.
 _MAX_CHUNKS = 100_000
@@ -40,11 +44,6 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + crc.to_bytes(4, "big")
 
 
-def xmp_chunk(packet: bytes) -> Chunk:
-    """An XMP packet as XMP readers expect it: as a text that is not compressed."""
-    return b"iTXt", _XMP + bytes(4) + packet
-
-
 def frames(path: Path) -> int:
     """Number of frames of a PNG file: above 1 for an animation.
 
@@ -56,18 +55,86 @@ def frames(path: Path) -> int:
     return 1
 
 
-def of_png(path: Path) -> tuple[Chunk, ...]:
-    """The texts of a PNG file, XMP excepted, and what it says of its colours.
+@dataclass(frozen=True, kw_only=True)
+class Chunks:
+    """What the chunks of a PNG file say beside its pixels.
+
+    Attributes:
+        exif: the block, of `eXIf` or of a text that ImageMagick keeps one in.
+        xmp: the packet.
+        resources: Photoshop's, out of such a text.
+        resolution: of `pHYs`.
+        credentials: whether it has content credentials (C2PA).
+        kept: the other texts, and what it says of its colors.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    resources: bytes = b""
+    resolution: Resolution | None = None
+    credentials: bool = False
+    kept: tuple[Chunk, ...] = ()
+
+
+def read(path: Path) -> Chunks:
+    """Read the chunks of a file, those after its pixels too.
 
     Raises:
         OSError: if it cannot be read. A malformed file has fewer chunks, that is all.
     """
-    found = _chunks(path, (*TEXTS, *_COLOURS))
-    return tuple(item for item in found if not item[1].startswith(_XMP))
+    found: dict[str, bytes] = {}
+    kept: list[Chunk] = []
+    density, credentials = None, False
+    for kind, data in _chunks(path, (*TEXTS, *_COLORS, b"eXIf", b"pHYs", b"caBX")):
+        if kind == b"eXIf":
+            found.setdefault("exif", data.removeprefix(exif.PREFIX))
+        elif kind == b"pHYs" and len(data) == 9:
+            x, y = (Fraction(int.from_bytes(data[i : i + 4], "big"), 100) for i in (0, 4))
+            density = resolution(x, y, "cm" if data[8] == 1 else "aspect")
+        elif kind == b"caBX":
+            credentials = True
+        elif kind in TEXTS and (profile := png_texts.profile(kind, data)) is not None:
+            found.setdefault(*profile)
+        else:
+            kept.append((kind, data))
+    # What a chunk says counts more than what a text does.
+    return Chunks(
+        exif=found.get("exif", found.get("raw exif")),
+        xmp=found.get("xmp", found.get("raw xmp")),
+        resources=found.get("raw resources", b""),
+        resolution=density,
+        credentials=credentials,
+        kept=tuple(kept),
+    )
+
+
+def comment(text: bytes) -> Chunk:
+    """A comment of another format as a text."""
+    text = text.replace(b"\0", b"")
+    try:
+        return b"iTXt", b"Comment\0\0\0\0\0" + text.decode("utf-8").encode()
+    except UnicodeDecodeError:
+        return b"tEXt", b"Comment\0" + text  # Latin-1, or taken for it
+
+
+def described(block: bytes | None, packet: bytes | None, found: Resolution | None) -> list[Chunk]:
+    """Chunks for EXIF, XMP and resolution of a new file."""
+    chunks: list[Chunk] = []
+    if block is not None:
+        chunks.append((b"eXIf", block))
+    density = None if found is None else found.per_meter()
+    ratio = whole(found.x, found.y, _LONG) if found and found.unit == "aspect" else None
+    if (pair := density or ratio) is not None:
+        numbers = b"".join(number.to_bytes(4, "big") for number in pair)
+        chunks.append((b"pHYs", numbers + bytes([density is not None])))
+    if packet is not None:
+        # Not compressed, as XMP readers expect it.
+        chunks.append((b"iTXt", png_texts.XMP + bytes(4) + packet))
+    return chunks
 
 
 def of_avif(path: Path) -> tuple[Chunk, ...]:
-    """What an AVIF file says of its colours, if not by an ICC profile.
+    """What an AVIF file says of its colors, if not by an ICC profile.
 
     Raises:
         OSError: if it cannot be read.
@@ -83,7 +150,7 @@ def of_avif(path: Path) -> tuple[Chunk, ...]:
 
 
 def unlike_srgb(chunks: Sequence[Chunk]) -> str | None:
-    """Which colour space the chunks tell of; None if it is sRGB, or near it, or unknown."""
+    """Which color space the chunks tell of; None if it is sRGB, or near it, or unknown."""
     said = dict(chunks)
     coded, gamma = said.get(b"cICP", b""), said.get(b"gAMA", b"")
     if len(coded) == 4:
@@ -96,48 +163,37 @@ def unlike_srgb(chunks: Sequence[Chunk]) -> str | None:
     return f"gamma {value / 1e5:g}"
 
 
-def save(image: pyvips.Image, file: BinaryIO, chunks: Sequence[Chunk], **options: int) -> None:
-    """Write a PNG file with further chunks right after its header.
+def with_chunks(start: bytes, chunks: Sequence[Chunk]) -> bytes | None:
+    """The start of a file by libvips, with further chunks right after its header.
 
     Args:
-        image: the picture.
-        file: open for writing.
-        chunks: what to add; in this order.
-        options: of libvips' `pngsave`.
+        start: all that there is up to now.
+        chunks: what to add, in this order; the resolution that libvips makes up goes.
 
-    Raises:
-        OSError: if the file cannot be written.
-        pyvips.Error: if the picture cannot be made.
+    Returns:
+        What stands there instead; None if it does not reach to the pixels yet.
     """
+    before = _before_pixels(start)
+    if before is None:
+        return None
     extra = b"".join(chunk(*item) for item in chunks)
-    held, failure = b"", None
+    return before[:_SIGNATURE_AND_HEADER] + extra + before[_SIGNATURE_AND_HEADER:]
 
-    def write(data: bytes) -> int:
-        nonlocal held, extra, failure
-        try:
-            if extra and len(held) + len(data) < _SIGNATURE_AND_HEADER:
-                held += data
-                return len(data)
-            if extra:
-                start, held = held + data, b""
-                file.write(start[:_SIGNATURE_AND_HEADER] + extra + start[_SIGNATURE_AND_HEADER:])
-                extra = b""
-            else:
-                file.write(data)
-        except OSError as error:  # must not leave a function that C calls
-            failure = error
-            return -1
-        return len(data)
 
-    target = pyvips.TargetCustom()
-    target.on_write(write)
-    try:
-        image.pngsave_target(target, **options)
-        file.flush()
-    except pyvips.Error:
-        if failure is not None:
-            raise failure from None
-        raise
+def _before_pixels(data: bytes) -> bytes | None:
+    """The start of a file, less its resolution; None if it does not reach to the pixels."""
+    kept, at = data[:8], 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            return kept + data[at:]
+        if end > len(data):
+            return None
+        if kind != b"pHYs":
+            kept += data[at:end]
+        at = end
+    return None
 
 
 def _chunks(path: Path, wanted: Sequence[bytes]) -> Iterator[Chunk]:

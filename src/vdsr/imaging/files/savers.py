@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import pyvips
 
-from vdsr.imaging.files import png_chunks
 from vdsr.imaging.files.formats import Format, PixelLayout, check_quality
-from vdsr.imaging.files.png_chunks import Chunk
+
+Edit = Callable[[bytes], bytes | None]
+
+# What libvips may write by itself (`VipsForeignKeep`); the rest is added as it is, since
+# libvips makes up what is not there.
+_EXIF, _XMP, _ICC, _OTHER = 1, 2, 8, 16
+_KEPT = {
+    "webp": _ICC | _XMP,
+    "avif": _ICC | _XMP,
+    "tiff": _ICC | _XMP | _OTHER,
+}
 
 _INTERPRETATIONS = {
     ("uint8", False): "b-w",
@@ -92,23 +101,28 @@ class Saver:
         scale = [1.0 / (high - low)] * colours + alpha
         return image.linear(scale, [-low / (high - low)] * colours + [0.0] * len(alpha))
 
-    def save(self, image: pyvips.Image, file: BinaryIO, chunks: Sequence[Chunk] = ()) -> None:
+    def save(self, image: pyvips.Image, file: BinaryIO, edit: Edit | None = None) -> None:
         """Encode what `fit` gave.
 
         Args:
             image: the picture.
             file: open for writing and reading, and empty.
-            chunks: what to add, if it is a PNG file.
+            edit: given all bytes up to now, what is to stand at the start of the file
+                instead of them; None while it cannot tell.
 
         Raises:
             OSError, pyvips.Error: if it cannot be written.
         """
-        if self._format.name == "png":
-            png_chunks.save(image, file, chunks, **self._options())
-            return
-        # By number: libvips takes only names that are UTF-8.
-        target = pyvips.Target.new_to_descriptor(file.fileno())
-        getattr(image, self._format.saver)(target, **self._options())
+        save = getattr(image, self._format.saver)
+        keep = _KEPT.get(self._format.name, _ICC)
+        if image.get_typeof("exif-data"):  # a stand-in
+            keep |= _EXIF
+        options = {"keep": keep, **self._options()}
+        if edit is None:
+            # By number: libvips takes only names that are UTF-8.
+            save(pyvips.Target.new_to_descriptor(file.fileno()), **options)
+        else:
+            _save_edited(lambda target: save(target, **options), file, edit)
 
     def _options(self) -> dict[str, Any]:
         match self._format.name:
@@ -142,6 +156,37 @@ class Saver:
 
     def _note(self, text: str) -> None:
         self.notices = (*self.notices, text)
+
+
+def _save_edited(save: Callable[[pyvips.TargetCustom], object], file: BinaryIO, edit: Edit) -> None:
+    """Save with another start of the file than that of the encoder."""
+    start: bytes | None = b""
+    failure: OSError | None = None
+
+    def write(data: bytes) -> int:
+        nonlocal start, failure
+        try:
+            if start is not None:
+                edited = edit(start + data)
+                start = start + data if edited is None else None
+                data_out = b"" if edited is None else edited
+            else:
+                data_out = data
+            file.write(data_out)
+        except OSError as error:  # must not leave a function that C calls
+            failure = error
+            return -1
+        return len(data)
+
+    target = pyvips.TargetCustom()
+    target.on_write(write)
+    try:
+        save(target)
+        file.flush()
+    except pyvips.Error:
+        if failure is not None:
+            raise failure from None
+        raise
 
 
 def _shifted(image: pyvips.Image, bits: int) -> pyvips.Image:

@@ -31,10 +31,16 @@ from vdsr.imaging.files.tiff_structure import (
 )
 
 EXIF_PREFIX = b"Exif\0\0"
-# ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Copyright; then
-# those of Windows: Rating, RatingPercent, XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject.
+# DocumentName, ImageDescription, Make, Model, PageName, XPosition, YPosition, PageNumber,
+# Software, DateTime, Artist, HostComputer, TargetPrinter, Copyright; those of Windows: Rating,
+# RatingPercent, XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject; PrintIM; and of DNG:
+# UniqueCameraModel, CameraSerialNumber, RawDataUniqueID, OriginalRawFileName.
 DESCRIPTIVE_TAGS = frozenset(
-    {270, 271, 272, 305, 306, 315, 316, 33432, 18246, 18249, 40091, 40092, 40093, 40094, 40095}
+    {
+        *(269, 270, 271, 272, 285, 286, 287, 297, 305, 306, 315, 316, 337, 33432),
+        *(18246, 18249, 40091, 40092, 40093, 40094, 40095, 50341),
+        *(50708, 50735, 50781, 50827),
+    }
 )
 
 _BLOCK_HEADER = b"II*\0\x08\0\0\0"
@@ -46,11 +52,12 @@ _Tree: TypeAlias = "Mapping[int, _Tree]"
 _SUBDIRECTORIES: _Tree = {_EXIF: {_INTEROPERABILITY: {}}, _GPS: {}}
 
 
-def read_exif(path: Path) -> bytes | None:
+def read_exif(path: Path, at: int | None = None) -> bytes | None:
     r"""The EXIF of a TIFF file, as JPEG and the libvips field `exif-data` have it.
 
     Args:
         path: a classic TIFF or BigTIFF file of either byte order.
+        at: offset of the directory of the page; None for the first.
 
     Returns:
         `Exif\0\0` and a little-endian TIFF structure with the descriptive tags of the first
@@ -64,7 +71,8 @@ def read_exif(path: Path) -> bytes | None:
     try:
         with path.open("rb") as stream:
             reader = TiffReader(stream, f"{path}: its EXIF cannot be read")
-            directory = _gather(reader, reader.first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
+            first = reader.first if at is None else at
+            directory = _gather(reader, first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
     except OSError as error:
         raise InputError(f"{path}: it cannot be read: {error.strerror or error}") from error
     if not directory:
@@ -130,7 +138,9 @@ def _lengths(directory: Directory) -> Iterator[tuple[int, int, Directory]]:
             yield len(item.data), tag, directory
 
 
-def write_exif(path: Path, exif: bytes) -> None:
+def write_exif(
+    path: Path, exif: bytes, *, more: Directory | None = None, less: Container[int] = ()
+) -> None:
     r"""Add EXIF to a finished TIFF file, whose pixels and other metadata stay as they are.
 
     A new first directory is appended, with all entries of the old one, the descriptive tags
@@ -142,7 +152,10 @@ def write_exif(path: Path, exif: bytes) -> None:
 
     Args:
         path: a classic TIFF or BigTIFF file of either byte order; changed in place.
-        exif: a TIFF structure of either byte order, with or without `Exif\0\0` before it.
+        exif: a TIFF structure of either byte order, with or without `Exif\0\0` before it;
+            empty for none.
+        more: further tags for its first directory.
+        less: tags of its first directory that are taken out of it.
 
     Raises:
         OutputError: if the file cannot be opened, read or written.
@@ -150,12 +163,15 @@ def write_exif(path: Path, exif: bytes) -> None:
             classic TIFF would grow past 4 GiB. The file is then as it was.
     """
     where = f"{path}: EXIF cannot be added"
-    block = TiffReader(io.BytesIO(exif.removeprefix(EXIF_PREFIX)), f"{where}: the EXIF is damaged")
-    directory = _gather(block, block.first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
+    directory: Directory = dict(more or {})
+    if exif:
+        data = io.BytesIO(exif.removeprefix(EXIF_PREFIX))
+        block = TiffReader(data, f"{where}: the EXIF is damaged")
+        directory |= _gather(block, block.first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
     try:
         # Unbuffered, so that no write can be left pending after an error.
         with path.open("r+b", buffering=0) as stream:
-            _append(TiffReader(stream, where), directory)
+            _append(TiffReader(stream, where), directory, less)
     except OSError as error:
         raise OutputError(f"{path}: it cannot be written: {error.strerror or error}") from error
 
@@ -179,18 +195,19 @@ def _gather(
     return found
 
 
-def _append(reader: TiffReader, directory: Directory) -> None:
+def _append(reader: TiffReader, directory: Directory, less: Container[int]) -> None:
     """Write a new first directory that also holds what the old one lacks of `directory`."""
     layout = reader.layout
-    kept = reader.entries(reader.first)
+    before = reader.entries(reader.first)
+    kept = [entry for entry in before if entry.tag not in less]
     present = {entry.tag for entry in kept}
     fresh = {tag: item for tag, item in directory.items() if tag not in present}
-    if not fresh:
+    if not fresh and kept == before:
         return
     exif = fresh.get(_EXIF)
     if isinstance(exif, dict):
         fresh[_EXIF] = exif | _dimensions(reader, kept, exif)
-    following = reader.following(reader.first, len(kept))
+    following = reader.following(reader.first, len(before))
     start = reader.size + reader.size % 2
     try:
         data = serialise(fresh, layout, start, kept=kept, following=following)

@@ -103,11 +103,12 @@ def as_image(decoded: Decoded) -> pyvips.Image:
     space = decoded.space or (gray if bands < 3 else color)[kind]
     per_mm = decoded.per_mm or (1.0, 1.0)
     image = image.copy(interpretation=space, xres=per_mm[0], yres=per_mm[1])
-    if decoded.exif and len(decoded.exif) <= metadata.MAX_EXIF:
-        image = metadata.with_exif(image, decoded.exif)
-    elif decoded.exif:
-        image = metadata.set_blob(image, "exif-data", decoded.exif)
-    for name, data in (("icc-profile-data", decoded.icc), ("xmp-data", decoded.xmp)):
+    for name, data in (
+        ("icc-profile-data", decoded.icc),
+        ("exif-data", decoded.exif),
+        ("xmp-data", decoded.xmp),
+        ("photoshop-data", decoded.resources),
+    ):
         if data:
             image = metadata.set_blob(image, name, data)
     return image
