@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vdsr.errors import InputError, UsageError
-from vdsr.imaging.files.formats import SNIFFED_BYTES, SUFFIXES, sniff
+from vdsr.imaging.files.formats import SUFFIXES
+from vdsr.imaging.files.signatures import SNIFFED_BYTES, sniff
 
 # Pictures of kinds that may not be readable: tried, and reported, rather than passed over.
 _OTHER_SUFFIXES = frozenset(
@@ -23,6 +24,8 @@ _OTHER_SUFFIXES = frozenset(
     )
     for name in names.split()
 )
+# Formats whose first bytes a text may have, too: known by their suffix alone.
+_WEAKLY_MARKED = frozenset(["bmp", "pnm", "tga"])
 # Previews that cameras lay beside the picture: JPEG inside.
 _SIDECARS = frozenset([".thm"])
 _MAGIC = re.compile(r"[*?\[]")
@@ -244,7 +247,8 @@ def _begins_as_picture(path: str) -> bool:
         if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait
             return False
         with Path(path).open("rb") as file:
-            return sniff(file.read(SNIFFED_BYTES)) is not None
+            format = sniff(file.read(SNIFFED_BYTES), Path(path))
+            return format is not None and format.name not in _WEAKLY_MARKED
     except OSError:
         return False
 

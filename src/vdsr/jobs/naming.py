@@ -8,9 +8,10 @@ import string
 from pathlib import Path, PurePosixPath
 
 from vdsr.errors import UsageError
-from vdsr.imaging.files.formats import FORMATS, SUFFIXES, format_of
+from vdsr.imaging.files.formats import FORMATS, format_of
 from vdsr.inference.target import DEFAULT_SCALE, Target
 
+_WRITTEN = frozenset(suffix for one in FORMATS.values() for suffix in one.suffixes)
 # Longest name in bytes where the file system does not say.
 _LONGEST = 255
 _FIELDS = ("stem", "suffix", "scale", "size")
@@ -44,9 +45,9 @@ class NamePattern:
         else:
             self._check(pattern)
         end = PurePosixPath(pattern).suffix.lower()
-        if not pattern.endswith("{suffix}") and end not in SUFFIXES:
+        if not pattern.endswith("{suffix}") and end not in _WRITTEN:
             pattern += "{suffix}"
-        elif end in SUFFIXES and format is None:
+        elif end in _WRITTEN and format is None:
             format = format_of(Path(pattern)).name
         self._pattern = pattern
         self._format = format
@@ -76,7 +77,7 @@ class NamePattern:
         if self._format is not None:
             return self._format
         suffix = PurePosixPath(source).suffix.lower()
-        return format_of(Path(f"a{suffix}")).name if suffix in SUFFIXES else "png"
+        return format_of(Path(f"a{suffix}")).name if suffix in _WRITTEN else "png"
 
     def name(self, source: str, level: int, longest: int) -> str:
         """The name of the output.
