@@ -1,10 +1,13 @@
-"""What is said while a picture is in work."""
+"""What is said while a command is at work."""
 
 from __future__ import annotations
 
+import io
+import time
+
 import pytest
 
-from vdsr.cli.progress import ProgressDisplay
+from vdsr.cli.progress import Counter, Estimate, PictureDisplay
 from vdsr.inference.plan import Progress
 
 
@@ -12,7 +15,7 @@ def said(
     capsys: pytest.CaptureFixture[str], *reports: tuple[int, float], quiet: bool = False
 ) -> str:
     """On stderr, after reports of pixels done, of 10 million, and seconds."""
-    with ProgressDisplay("a.png", quiet=quiet) as display:
+    with PictureDisplay("a.png", quiet=quiet) as display:
         for done, seconds in reports:
             display(Progress(done=done, total=10_000_000, seconds=seconds, memory=2**30))
     return capsys.readouterr().err
@@ -36,3 +39,68 @@ def test_of_what_is_soon_done_or_done_already_nothing_is_said(capsys: pytest.Cap
     assert said(capsys, (50_000, 0.1), (5_000_000, 1.0)) == ""
     assert said(capsys, (50_000, 0.1), (10_000_000, 20.0)) == ""
     assert said(capsys, (50_000, 1.5), (1_050_000, 30.0), quiet=True) == ""
+
+
+def test_an_estimate_moves_between_reports_and_never_passes_the_next_one():
+    estimate = Estimate()
+    assert (estimate.done(3.0), estimate.left(3.0)) == (0.0, None)
+    estimate.report(10, 100, 1.0)
+    estimate.report(30, 100, 3.0)
+    assert estimate.rate == 10.0
+    shown = [estimate.done(3.0 + t) for t in (0.0, 0.1, 1.0, 2.0, 10.0, 1000.0)]
+    assert shown[0] == 30.0
+    assert shown[1] == pytest.approx(31.0, abs=0.1)
+    assert shown == sorted(shown)
+    assert shown[3] < 50.0
+    assert shown[5] <= 50.0
+    assert estimate.left(3.0) == 7.0
+    estimate.report(100, 100, 9.0)
+    assert (estimate.done(99.0), estimate.left(99.0)) == (100.0, 0.0)
+
+
+def test_lines_come_although_no_tile_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vdsr.cli.progress._PLAIN_INTERVAL_SECONDS", 0.1)
+    shown = ""
+    with PictureDisplay("a.png", quiet=False) as display:
+        shown += _until(capsys, "a.png: at work for ")
+        display(Progress(done=1_000_000, total=10_000_000, seconds=1.0, memory=2**30))
+        shown = _until(capsys, "Mpixel/s, ")
+    assert " left" in shown
+    with Counter(quiet=False) as counter:
+        counter(1, 4, "pictures of Set5")
+        assert "1/4 pictures of Set5" in _until(capsys, "1/4")
+
+
+def _until(capsys: pytest.CaptureFixture[str], text: str) -> str:
+    """Everything that is said until `text` is."""
+    shown = ""
+    for _ in range(600):
+        shown += capsys.readouterr().err
+        if text in shown:
+            return shown
+        time.sleep(0.05)
+    raise AssertionError(shown)
+
+
+def test_a_bar_moves_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with PictureDisplay("a.png", quiet=False) as display:
+        display(Progress(done=1_000_000, total=10_000_000, seconds=1.0, memory=2**30))
+        display(Progress(done=2_000_000, total=10_000_000, seconds=2.0, memory=2**30))
+        for _ in range(600):
+            if "25%" in terminal.getvalue():
+                break
+            time.sleep(0.02)
+    shown = terminal.getvalue()
+    assert "25%" in shown
+    assert "a.png" in shown
+    assert "1.00 Mpixel/s" in shown

@@ -1,75 +1,175 @@
-"""How far a command is, on stderr: on a terminal it moves, elsewhere plain lines come."""
+"""How far a command is, on stderr: a bar on a terminal, elsewhere a line now and then.
+
+What is shown comes from the clock, too: between two reports the share grows as fast as it
+did before, and never reaches what the next report will say.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from vdsr.cli.console import duration, say
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress as RichBar
 
     from vdsr.inference.plan import Progress
 
 # A job that is expected to take longer is announced.
 _LONG_JOB_SECONDS = 5.0
 _PLAIN_INTERVAL_SECONDS = 5.0
+_TICK_SECONDS = 0.1
 # A first tile that took less has mostly shown how long a network takes to warm up.
 _TELLING_SECONDS = 1.0
 
 
-class ProgressDisplay:
-    """Progress of one picture on stderr: a bar on a terminal, plain lines elsewhere.
+class Estimate:
+    """How far something is, between reports of how far it was."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+        self._step = 0.0
+
+    def report(self, done: float, total: float, seconds: float) -> None:
+        """Take note that `done` of `total` were done after `seconds`."""
+        self.total = total
+        if self._first is None:
+            self._first = (done, seconds)
+        self._step = done - self._last[0] or self._step
+        self._last = (done, seconds)
+
+    @property
+    def rate(self) -> float:
+        """Units a second, without those of the first report, which warms up; 0 if unknown."""
+        done, seconds = self._last
+        if self._first is not None and done > self._first[0]:
+            done, seconds = done - self._first[0], seconds - self._first[1]
+        return done / seconds if seconds > 0 else 0.0
+
+    def done(self, seconds: float) -> float:
+        """What is done after `seconds`, as far as can be told."""
+        done, then = self._last
+        if not self._step or done >= self.total:
+            return done
+        # The next step may be longer than the last one: what is shown slows down, and moves on.
+        step = min(self._step, self.total - done)
+        return done + step * -math.expm1(-self.rate * max(0.0, seconds - then) / step)
+
+    def left(self, seconds: float) -> float | None:
+        """Seconds to go after `seconds`; None where that cannot be told."""
+        return (self.total - self.done(seconds)) / self.rate if self.rate else None
+
+
+class Display:
+    """Shows a share, a text and the time left, again and again until it is closed.
 
     Args:
         label: what is being done.
-        quiet: say nothing at all.
+        quiet: show nothing at all.
     """
 
     def __init__(self, label: str, *, quiet: bool) -> None:
-        self._label = label
-        self._quiet = quiet
-        self._bar: RichProgress | None = None
-        self._first: Progress | None = None
-        self._announced = False
-        self._last_line = time.monotonic()
+        self.label = label
+        self.quiet = quiet
+        self.estimate = Estimate()
+        self.text = ""
+        self._bar: RichBar | None = None
+        self._start = self._last_line = time.monotonic()
+        self._ended = threading.Event()
+        self._ticker: threading.Thread | None = None
 
-    def __enter__(self) -> ProgressDisplay:
-        if not self._quiet and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
-            self._bar.add_task(self._label, total=None, rate="")
+    def __enter__(self) -> Self:
+        self._start = self._last_line = time.monotonic()
+        if not self.quiet:
+            if sys.stderr.isatty():
+                self._bar = _bar()
+                self._bar.start()
+                self._bar.add_task(self.label, total=None, text="", left="")
+            self._ticker = threading.Thread(target=self._tick, daemon=True, name="vdsr-progress")
+            self._ticker.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._ticker is not None:
+            self._ticker.join()
         if self._bar is not None:
+            if error is None:
+                self.draw()
             self._bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was opened."""
+        return time.monotonic() - self._start
+
+    def say(self, text: str) -> None:
+        """A line of text above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            say(text)
+
+    def draw(self) -> None:
+        """Show how far it is now."""
+        seconds = self.seconds
+        total, done = self.estimate.total, self.estimate.done(seconds)
+        left = self.estimate.left(seconds) if total else None
+        remaining = "" if left is None else f"{duration(left)} left"
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0],
+                description=self.label,
+                total=total or None,
+                completed=done,
+                text=self.text,
+                left=remaining,
+            )
+        elif done < total or not total:
+            share = f"{100.0 * done / total:.0f} %" if total else ""
+            facts = ", ".join(filter(None, (share, self.text, remaining)))
+            say(f"{self.label}: {facts or f'at work for {duration(seconds)}'}")
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK_SECONDS):
+            now = time.monotonic()
+            if self._bar is not None:
+                self.draw()
+            elif now - self._last_line >= _PLAIN_INTERVAL_SECONDS:
+                self._last_line = now
+                self.draw()
+
+
+class PictureDisplay(Display):
+    """Progress of one picture; takes the reports of an upscaler."""
+
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        super().__init__(label, quiet=quiet)
+        self._first: Progress | None = None
+        self._announced = False
 
     def __call__(self, progress: Progress) -> None:
         """Take a report; see `vdsr.inference.plan.Progress`."""
-        if self._quiet:
+        if self.quiet:
             return
-        rate = progress.done / max(progress.seconds, 1e-9)
+        # Reading and planning came before, and are no part of the rate.
+        self._start = time.monotonic() - progress.seconds
+        self.estimate.report(progress.done, progress.total, progress.seconds)
+        self.text = f"{progress.done / max(progress.seconds, 1e-9) / 1e6:.2f} Mpixel/s"
         if not self._announced:
             self._announce(progress)
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            self._bar.update(
-                task,
-                total=progress.total,
-                completed=progress.done,
-                rate=f"{rate / 1e6:.2f} Mpixel/s",
-            )
-        elif (
-            progress.done < progress.total
-            and time.monotonic() - self._last_line >= _PLAIN_INTERVAL_SECONDS
-        ):
-            self._last_line = time.monotonic()
-            left = duration((progress.total - progress.done) / rate)
-            share = 100.0 * progress.done / progress.total
-            say(f"{self._label}: {share:.0f} %, {rate / 1e6:.2f} Mpixel/s, {left} left")
 
     def _announce(self, progress: Progress) -> None:
         """Say how long it will take, as soon as that can be told."""
@@ -77,69 +177,43 @@ class ProgressDisplay:
             self._first = progress
             if progress.seconds < _TELLING_SECONDS:
                 return
-            done, seconds = progress.done, progress.seconds
-        else:
-            done = progress.done - self._first.done
-            seconds = progress.seconds - self._first.seconds
         self._announced = True
-        seconds *= progress.total / max(done, 1)
+        seconds = progress.total / self.estimate.rate if self.estimate.rate else 0.0
         if seconds < _LONG_JOB_SECONDS or progress.done == progress.total:
             return
         from vdsr.inference.memory import format_size
 
-        text = (
-            f"{self._label}: {progress.total / 1e6:.1f} Mpixel will take about"
+        self.say(
+            f"{self.label}: {progress.total / 1e6:.1f} Mpixel will take about"
             f" {duration(seconds)} and {format_size(progress.memory)} of memory"
         )
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False, soft_wrap=True)
-        else:
-            say(text)
 
 
-def _bar() -> RichProgress:
+class Counter(Display):
+    """Progress of many things of one kind, counted."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__("", quiet=quiet)
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        """Take a count, and what it is of; `total` is 0 where it is not known."""
+        if not self.quiet:
+            self.label = f"{done}/{total} {label}" if total else f"{done} {label}"
+            self.estimate.report(done, total, self.seconds)
+
+
+def _bar() -> RichBar:
     from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as RichBar
 
-    return RichProgress(
+    return RichBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[text]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
         console=Console(stderr=True),
         # Ten times a second is smooth, and costs nothing beside the network.
         refresh_per_second=10,
     )
-
-
-class Counter:
-    """How far a count is, on stderr: one line that changes, or a plain one now and then."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._last = time.monotonic()
-        self._shown = False
-
-    def __enter__(self) -> Counter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-
-    def __call__(self, done: int, total: int, label: str) -> None:
-        """Take a count, and what it is of; `total` is 0 where it is not known."""
-        if self._quiet:
-            return
-        text = f"{done}/{total} {label}" if total else f"{done} {label}"
-        if self._terminal:
-            self._shown = True
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-        elif time.monotonic() - self._last >= _PLAIN_INTERVAL_SECONDS:
-            self._last = time.monotonic()
-            say(text)

@@ -12,7 +12,7 @@ from vdsr.cli.console import check_outputs, duration, report, say
 from vdsr.cli.folder import is_folder_job, upscale_folder
 from vdsr.cli.options import Json, Model, Overwrite, Quiet
 from vdsr.cli.parsing import parse_box
-from vdsr.cli.progress import ProgressDisplay
+from vdsr.cli.progress import PictureDisplay
 
 if TYPE_CHECKING:
     from vdsr.inference.engine import Result
@@ -227,7 +227,7 @@ def upscale(
             )
             if not quiet:
                 say(f"{place}: the {wide}x{high} px from ({left}, {top}) on, as they will be")
-        with ProgressDisplay(source.name, quiet=quiet) as display:
+        with PictureDisplay(source.name, quiet=quiet) as display:
             result = upscaler.upscale(
                 source,
                 goal,
