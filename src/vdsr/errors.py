@@ -19,6 +19,9 @@ the command line ends with when the error is all there is to say.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class VdsrError(Exception):
     """Base of all errors of this package."""
@@ -45,7 +48,8 @@ class MissingExtra(UsageError, ImportError):
 
     def __init__(self, package: str, extra: str | None) -> None:
         what = f"'vdsr[{extra}]'" if extra else "vdsr"
-        super().__init__(f"{package} is not installed: pip install {what}")
+        verb = "are" if "," in package else "is"
+        super().__init__(f"{package} {verb} not installed: pip install {what}")
         self.package = package
         self.extra = extra
 
@@ -79,3 +83,20 @@ class OutputExists(OutputError):
 
 class OutOfMemory(VdsrError, MemoryError):
     """The work does not fit into the memory that it may use."""
+
+
+def among(name: str, known: Iterable[str]) -> str:
+    """What to take instead of a name that is not known, for the end of a message.
+
+    Args:
+        name: what was given.
+        known: the names that there are.
+
+    Returns:
+        `did you mean 'png'? png, jpeg`, or the known names alone if none is near.
+    """
+    names = list(known)
+    folded = {one.lower(): one for one in reversed(names)}
+    near = difflib.get_close_matches(str(name).lower(), folded, 1)
+    hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+    return hint + ", ".join(names)

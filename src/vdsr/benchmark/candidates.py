@@ -135,4 +135,4 @@ def reference(models: Sequence[ModelFile]) -> tuple[Candidate | None, str]:
     for model in models:
         if model.metadata.precision != "int8":
             return Candidate(model=model, backend=REFERENCE, precision="fp32"), ""
-    return None, "no reference: no float model was given, as --model vdsr"
+    return None, "no reference: no float model was given, as the model vdsr"

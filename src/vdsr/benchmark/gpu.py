@@ -84,9 +84,11 @@ def require_cuda() -> None:
     try:
         import torch
     except ImportError as error:
-        raise BackendError("--gpu needs torch with CUDA, and there is no torch here") from error
+        raise BackendError(
+            "a GPU is measured by torch with CUDA, and there is no torch here"
+        ) from error
     if not torch.cuda.is_available():
-        raise BackendError("--gpu needs a CUDA device, and torch finds none here")
+        raise BackendError("there is no CUDA device that torch finds here")
 
 
 def prepare(architecture: Architecture, way: Way, device: torch.device) -> Step:

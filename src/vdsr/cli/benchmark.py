@@ -30,26 +30,39 @@ def benchmark(
         ),
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help="all, or openvino, onnxruntime, torch; or several.")
+        str,
+        typer.Option(
+            "--backend", metavar="NAME", help="all, or openvino, onnxruntime, torch; or several."
+        ),
     ] = "all",
     precision: Annotated[
-        str, typer.Option("--precision", help="all, or fp32, fp16, int8; or several.")
+        str,
+        typer.Option("--precision", metavar="NAME", help="all, or fp32, fp16, int8; or several."),
     ] = "all",
     sizes: Annotated[
         str, typer.Option("--sizes", metavar="WxH,...", help="Output sizes of the network alone.")
     ] = "256x256",
-    batches: Annotated[str, typer.Option("--batches", help="Pictures per call.")] = "1,4",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Most rounds.")] = 20,
+    batches: Annotated[
+        str, typer.Option("--batches", metavar="NAME", help="Pictures per call.")
+    ] = "1,4",
+    repeats: Annotated[
+        int, typer.Option("--repeats", metavar="N", min=1, help="Most rounds.")
+    ] = 20,
     seconds: Annotated[
         float,
         typer.Option(
-            "--seconds", min=0, help="After these, no further round of a size and batch begins."
+            "--seconds",
+            metavar="X",
+            min=0,
+            help="After these, no further round of a size and batch begins.",
         ),
     ] = 20.0,
     threads: Threads = None,
     streams: Annotated[
         int | None,
-        typer.Option("--streams", min=1, help="Pictures in work at once. (default: threads)"),
+        typer.Option(
+            "--streams", metavar="N", min=1, help="Pictures in work at once. (default: threads)"
+        ),
     ] = None,
     reference: Annotated[
         bool,
@@ -62,7 +75,8 @@ def benchmark(
         ),
     ] = "1920x1080",
     program_repeats: Annotated[
-        int, typer.Option("--program-repeats", min=1, help="Rounds of the whole program.")
+        int,
+        typer.Option("--program-repeats", metavar="N", min=1, help="Rounds of the whole program."),
     ] = 1,
     quality: Annotated[
         str | None,

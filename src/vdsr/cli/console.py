@@ -56,7 +56,8 @@ def _worded(error: VdsrError) -> str:
 
 def as_options(text: str) -> str:
     """A text with options of the command line in place of arguments of a function."""
-    return re.sub(r"\b(overwrite|redo|retry_failed)=True", _option, text)
+    text = re.sub(r"\b(overwrite|redo|restore|resume|retry_failed)=True", _option, text)
+    return re.sub(r"\braise max_memory\b", "raise --max-memory", text)
 
 
 def _option(argument: re.Match[str]) -> str:

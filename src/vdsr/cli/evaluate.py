@@ -15,7 +15,8 @@ from vdsr.cli.console import check_outputs, report, say
 from vdsr.cli.options import Json, Overwrite, Quiet, Threads
 from vdsr.cli.parsing import parse_names, parse_numbers
 from vdsr.cli.progress import Counter
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, among
+from vdsr.extras import require
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
@@ -47,18 +48,24 @@ def evaluate(
         ),
     ] = None,
     scales: Annotated[
-        str | None, typer.Option("--scales", "-s", help="Scales, 2 to 8. (default: 2,3,4)")
+        str | None,
+        typer.Option("--scales", "-s", metavar="2,3,4", help="Scales, 2 to 8. (default: 2,3,4)"),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            "--protocol", "-p", help="paper, float, file, fixed256; or several. (default: paper)"
+            "--protocol",
+            "-p",
+            metavar="NAME",
+            help="paper, float, file, fixed256; or several. (default: paper)",
         ),
     ] = None,
     crop: Annotated[
         str,
         typer.Option(
-            "--crop", help="single: to a multiple of the scale; cumulative: of 2, 3, ... in turn."
+            "--crop",
+            metavar="NAME",
+            help="single: to a multiple of the scale; cumulative: of 2, 3, ... in turn.",
         ),
     ] = "single",
     inputs: Annotated[
@@ -80,17 +87,25 @@ def evaluate(
         ),
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch; or several.")
+        str,
+        typer.Option(
+            "--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch; or several."
+        ),
     ] = "auto",
     precision: Annotated[
         str,
         typer.Option(
-            "--precision", help="auto (that of the model), fp32, fp16 or int8; or several."
+            "--precision",
+            metavar="NAME",
+            help="auto (that of the model), fp32, fp16 or int8; or several.",
         ),
     ] = "auto",
     threads: Threads = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Besides PSNR and SSIM: consistency, speed, fid.")
+        str,
+        typer.Option(
+            "--metrics", metavar="NAME", help="Besides PSNR and SSIM: consistency, speed, fid."
+        ),
     ] = "psnr,ssim",
     fid_network: Annotated[
         Path | None,
@@ -135,6 +150,11 @@ def evaluate(
 
     wanted = _metrics(metrics, fid_network)
     numbers = parse_numbers(scales or "2,3,4", "--scales", "2,3,4")
+    names, found = parse_names(protocol or "paper"), parse_names(backend)
+    require(
+        *(name for name in ("onnxruntime", "torch") if name in found),
+        *(("cv2",) if "fixed256" in names else ()),
+    )
     check_outputs(csv, page, json=json, overwrite=overwrite)
     settings = [
         EvaluationSettings(
@@ -147,7 +167,7 @@ def evaluate(
             fid=_fid(fid_network) if "fid" in wanted else None,
             cutouts=page is not None,
         )
-        for name in parse_names(protocol or "paper")
+        for name in names
     ]
     sets = [open_dataset(name) for name in data]
     rows: list[Row] = []
@@ -174,7 +194,7 @@ def _metrics(typed: str, fid_network: Path | None) -> list[str]:
     metrics = parse_names(typed)
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
-        raise UsageError(f"unknown metric {unknown[0]!r}: {', '.join(METRICS)}")
+        raise UsageError(f"unknown metric {unknown[0]!r}: {among(unknown[0], METRICS)}")
     if fid_network is not None and "fid" not in metrics:
         raise UsageError("--fid-network goes with --metrics fid")
     return metrics

@@ -23,6 +23,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
+            metavar="NAME",
             help="onnx, openvino, ncnn, torchscript, onnx-image, tensorrt or vacc.",
         ),
     ],
@@ -30,17 +31,21 @@ def export(
         Path, typer.Option("--output", "-o", metavar="OUT", help="The file or folder to make.")
     ],
     precision: Annotated[
-        str | None, typer.Option("--precision", help="fp32 or fp16. (default: the model's)")
+        str | None,
+        typer.Option("--precision", metavar="NAME", help="fp32 or fp16. (default: the model's)"),
     ] = None,
     static: Annotated[
         str | None,
         typer.Option("--static", metavar="NxCxHxW", help="One input shape, as 1x1x256x256."),
     ] = None,
     opset: Annotated[
-        int | None, typer.Option("--opset", help="ONNX opset, from 10; int8 from 13. (default: 13)")
+        int | None,
+        typer.Option(
+            "--opset", metavar="N", help="ONNX opset, from 10; int8 from 13. (default: 13)"
+        ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", help="onnx-image: 2, 3 or 4.")
+        int | None, typer.Option("--scale", "-s", metavar="N", help="onnx-image: 2, 3 or 4.")
     ] = None,
     pictures: Annotated[
         Path | None,

@@ -11,6 +11,7 @@ from vdsr.cli.console import check_outputs, report
 from vdsr.cli.options import Json, Overwrite, Quiet
 from vdsr.cli.parsing import parse_numbers
 from vdsr.errors import UsageError
+from vdsr.extras import require
 
 
 def import_(
@@ -21,14 +22,20 @@ def import_(
         Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The model file.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name in the model file. (default: the file's)")
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name in the model file. (default: the file's)"
+        ),
     ] = None,
-    version: Annotated[str, typer.Option("--version", help="Version of the weights.")] = "0",
+    version: Annotated[
+        str, typer.Option("--version", metavar="NAME", help="Version of the weights.")
+    ] = "0",
     scales: Annotated[
-        str, typer.Option("--scales", help="Scales that it was trained for.")
+        str, typer.Option("--scales", metavar="2,3,4", help="Scales that it was trained for.")
     ] = "2,3,4",
     luma: Annotated[
-        str, typer.Option("--luma", help="Range of its luma: studio (16..235) or full.")
+        str,
+        typer.Option("--luma", metavar="NAME", help="Range of its luma: studio (16..235) or full."),
     ] = "studio",
     residual: Annotated[
         bool | None,
@@ -38,10 +45,10 @@ def import_(
         ),
     ] = None,
     training_data: Annotated[
-        str, typer.Option("--training-data", help="What it was trained on.")
+        str, typer.Option("--training-data", metavar="NAME", help="What it was trained on.")
     ] = "unknown",
     license: Annotated[
-        str, typer.Option("--license", "--licence", help="Terms of the weights.")
+        str, typer.Option("--license", "--licence", metavar="NAME", help="Terms of the weights.")
     ] = "unknown",
     psnr: Annotated[
         list[str] | None,
@@ -59,6 +66,8 @@ def import_(
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: a model file ends in .onnx")
     numbers, figures = parse_numbers(scales, "--scales", "2,3,4"), _figures(psnr or [])
+    safetensors = ("safetensors",) if checkpoint.suffix == ".safetensors" else ()
+    require("onnx", *safetensors)
     check_outputs(output, json=json, overwrite=overwrite)
     architecture = read_checkpoint(checkpoint, residual=residual)
     metadata = ModelMetadata(

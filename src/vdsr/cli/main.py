@@ -15,6 +15,7 @@ from vdsr.cli.evaluate import evaluate
 from vdsr.cli.export import export
 from vdsr.cli.fetch import fetch
 from vdsr.cli.folder import status
+from vdsr.cli.help import Command, Group
 from vdsr.cli.import_ import import_
 from vdsr.cli.info import info
 from vdsr.cli.pack import pack
@@ -25,6 +26,7 @@ from vdsr.cli.vacc import vacc
 
 app = typer.Typer(
     name="vdsr",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,7 +34,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.",
 )
 data_app = typer.Typer(
-    name="data", no_args_is_help=True, help="Pictures to measure on and to train with."
+    name="data", cls=Group, no_args_is_help=True, help="Pictures to measure on and to train with."
 )
 app.add_typer(data_app)
 
@@ -54,19 +56,19 @@ def _main(
     """Enlarge pictures faithfully with VDSR: nothing is invented that cannot be shown."""
 
 
-app.command()(command(upscale))
-app.command()(command(status))
-app.command()(command(info))
-app.command("import")(command(import_))
-app.command()(command(export))
-app.command()(command(evaluate))
-app.command()(command(vacc))
-app.command()(command(train))
-app.command()(command(quantize))
-app.command()(command(benchmark))
-app.command()(command(doctor))
-data_app.command()(command(fetch))
-data_app.command()(command(pack))
+app.command(cls=Command)(command(upscale))
+app.command(cls=Command)(command(status))
+app.command(cls=Command)(command(info))
+app.command("import", cls=Command)(command(import_))
+app.command(cls=Command)(command(export))
+app.command(cls=Command)(command(evaluate))
+app.command(cls=Command)(command(vacc))
+app.command(cls=Command)(command(train))
+app.command(cls=Command)(command(quantize))
+app.command(cls=Command)(command(benchmark))
+app.command(cls=Command)(command(doctor))
+data_app.command(cls=Command)(command(fetch))
+data_app.command(cls=Command)(command(pack))
 
 
 def main() -> None:

@@ -15,7 +15,13 @@ Threads = Annotated[
     typer.Option("--threads", min=1, metavar="N", help="CPU threads. (default: all cores)"),
 ]
 License = Annotated[
-    str, typer.Option("--license", "--licence", help="Terms of the pictures, for the model's card.")
+    str,
+    typer.Option(
+        "--license",
+        "--licence",
+        metavar="NAME",
+        help="Terms of the pictures, for the model's card.",
+    ),
 ]
 Json = Annotated[
     str | None,

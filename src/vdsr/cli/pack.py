@@ -9,6 +9,7 @@ import typer
 
 from vdsr.cli.console import check_outputs, report, say_left_out
 from vdsr.cli.options import Json, License, Overwrite, Quiet
+from vdsr.extras import require
 
 
 def pack(
@@ -20,7 +21,9 @@ def pack(
     license: License = "unknown",
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option("--evaluation", help="A folder of pictures that must not be trained on."),
+        typer.Option(
+            "--evaluation", metavar="FILE", help="A folder of pictures that must not be trained on."
+        ),
     ] = None,
     keep_evaluation: Annotated[
         bool, typer.Option("--keep-evaluation", help="Keep pictures of known evaluation sets.")
@@ -36,6 +39,7 @@ def pack(
     from vdsr.data.pack import pack_folders
     from vdsr.data.packfile import write_pack
 
+    require("PIL")
     check_outputs(output, json=json, overwrite=overwrite)
     made = pack_folders(
         folders,

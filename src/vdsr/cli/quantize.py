@@ -10,7 +10,8 @@ import typer
 
 from vdsr.cli.console import check_outputs, report, say, say_left_out
 from vdsr.cli.options import Json, Overwrite, Quiet
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, among
+from vdsr.extras import require
 
 if TYPE_CHECKING:
     from vdsr.quantization.picture_choice import PictureChoice
@@ -41,16 +42,19 @@ def quantize(
         str,
         typer.Option(
             "--method",
+            metavar="NAME",
             help="How activations are calibrated: kl (kl_divergence), minmax, percentile, mse; or"
             " auto: all of them, the best is kept.",
         ),
     ] = "auto",
     percentile: Annotated[
-        float, typer.Option("--percentile", help="Of the positive activations.")
+        float, typer.Option("--percentile", metavar="X", help="Of the positive activations.")
     ] = 99.999,
     target: Annotated[
         str,
-        typer.Option("--target", help="vnni: 8-bit weights; avx2: 7 bits, where 8 saturate."),
+        typer.Option(
+            "--target", metavar="NAME", help="vnni: 8-bit weights; avx2: 7 bits, where 8 saturate."
+        ),
     ] = "vnni",
     keep_float: Annotated[
         str | None,
@@ -60,10 +64,12 @@ def quantize(
     ] = None,
     equalize: Annotated[
         float,
-        typer.Option("--equalize", help="Bring channels to one range: 0 not at all, 1 fully."),
+        typer.Option(
+            "--equalize", metavar="X", help="Bring channels to one range: 0 not at all, 1 fully."
+        ),
     ] = 1.0,
     patches: Annotated[
-        int, typer.Option("--patches", help="Patches of 96 px to calibrate on.")
+        int, typer.Option("--patches", metavar="N", help="Patches of 96 px to calibrate on.")
     ] = 48,
     validation: Annotated[
         list[Path] | None,
@@ -78,10 +84,13 @@ def quantize(
         typer.Option("--max-drop", metavar="DB", help="Above this loss nothing is written."),
     ] = 0.05,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name in the model file. (default: MODEL-int8)")
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name in the model file. (default: MODEL-int8)"
+        ),
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help="What the loss is measured on.")
+        str, typer.Option("--backend", metavar="NAME", help="What the loss is measured on.")
     ] = "auto",
     page: Annotated[
         Path | None,
@@ -105,7 +114,7 @@ def quantize(
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: a model file ends in .onnx")
     if target not in TARGETS:
-        raise UsageError(f"unknown target {target!r}: {', '.join(TARGETS)}")
+        raise UsageError(f"unknown target {target!r}: {among(target, TARGETS)}")
     if patches < 1 or not max_drop >= 0.0:
         raise UsageError("--patches is 1 or more, --max-drop 0 or more")
     method = ALIASES.get(method, method)
@@ -117,6 +126,7 @@ def quantize(
         equalize=equalize,
     )
     settings = ways(first, method)
+    require("onnx", *(name for name in ("onnxruntime", "torch") if name == backend))
     check_outputs(output, page, json=json, overwrite=overwrite)
     # Minutes before it is needed: what writes the file may be missing.
     check_opset(DEFAULT_OPSET, int8=True)

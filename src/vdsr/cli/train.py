@@ -18,7 +18,8 @@ from vdsr.cli.console import (
     say_left_out,
 )
 from vdsr.cli.options import Json, License, Overwrite, Quiet
-from vdsr.errors import InputError, MissingExtra, UsageError
+from vdsr.errors import InputError, UsageError
+from vdsr.extras import require
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
@@ -48,20 +49,33 @@ def train(
         ),
     ] = None,
     start_data: Annotated[
-        str, typer.Option("--start-data", help="What a checkpoint to start from was trained on.")
+        str,
+        typer.Option(
+            "--start-data", metavar="NAME", help="What a checkpoint to start from was trained on."
+        ),
     ] = "unknown",
     license: License = "unknown",
     name: Annotated[
-        str | None, typer.Option("--name", help="Name in the model file. (default: the recipe's)")
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name in the model file. (default: the recipe's)"
+        ),
     ] = None,
-    version: Annotated[str, typer.Option("--version", help="Version of the weights.")] = "0",
+    version: Annotated[
+        str, typer.Option("--version", metavar="NAME", help="Version of the weights.")
+    ] = "0",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run was interrupted.")
     ] = False,
     overwrite: Overwrite = False,
-    devices: Annotated[int, typer.Option("--devices", help="GPUs; without one, processes.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", metavar="N", help="GPUs; without one, processes.")
+    ] = 1,
     threads: Annotated[
-        int, typer.Option("--threads", help="CPU threads. (default: all cores)", show_default=False)
+        int,
+        typer.Option(
+            "--threads", metavar="N", help="CPU threads. (default: all cores)", show_default=False
+        ),
     ] = 0,
     quiet: Quiet = False,
     json: Json = None,
@@ -76,13 +90,12 @@ def train(
     if devices < 1 or threads < 0:
         raise UsageError("--devices is 1 or more, --threads 0 or more")
     check_outputs(output, output.with_suffix(".md"), json=json, overwrite=overwrite)
+    require("torch", "pytorch_lightning", "tensorboard", "PIL", "onnx")
     # torch is not needed for packs, and takes a while to load.
-    try:
-        from vdsr.training import lightning
-        from vdsr.training.checkpoint import NAME
-        from vdsr.training.trainer import train as run
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "train") from error
+    from vdsr.training import lightning
+    from vdsr.training.checkpoint import NAME
+    from vdsr.training.trainer import train as run
+
     quiet = quiet or not lightning.leads()
     folder = output.with_suffix(".training")
     start = None if start_from is None else _start(start_from, start_data)

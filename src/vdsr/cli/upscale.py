@@ -31,13 +31,20 @@ def upscale(
     ],
     scale: Annotated[
         float | None,
-        typer.Option("--scale", "-s", help="Factor for both sides, above 1 up to 16. (default: 4)"),
+        typer.Option(
+            "--scale",
+            "-s",
+            metavar="X",
+            help="Factor for both sides, above 1 up to 16. (default: 4)",
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", help="Width in px; the height follows, or --height.")
+        int | None,
+        typer.Option("--width", metavar="N", help="Width in px; the height follows, or --height."),
     ] = None,
     height: Annotated[
-        int | None, typer.Option("--height", help="Height in px; the width follows, or --width.")
+        int | None,
+        typer.Option("--height", metavar="N", help="Height in px; the width follows, or --width."),
     ] = None,
     fit: Annotated[
         str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
@@ -47,12 +54,13 @@ def upscale(
     ] = False,
     model: Model = "vdsr",
     backend: Annotated[
-        str, typer.Option("--backend", help="auto, openvino, onnxruntime or torch.")
+        str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
     ] = "auto",
     precision: Annotated[
         str,
         typer.Option(
             "--precision",
+            metavar="NAME",
             help="auto, fp32, fp16 or int8; auto is int8 for a shipped model where it is faster.",
         ),
     ] = "auto",
@@ -66,18 +74,26 @@ def upscale(
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option("--tile", help="Largest side of a tile in px. (default: by memory)"),
+        typer.Option(
+            "--tile", metavar="N", help="Largest side of a tile in px. (default: by memory)"
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads. (default: all cores)")
+        int | None, typer.Option("--threads", metavar="N", help="CPU threads. (default: all cores)")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", help="png, jpeg, webp, tiff, avif or gif. (default: by suffix)"),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="png, jpeg, webp, tiff, avif or gif. (default: by suffix)",
+        ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option("--quality", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"),
+        typer.Option(
+            "--quality", metavar="N", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"
+        ),
     ] = None,
     overwrite: Overwrite = False,
     preview: Annotated[

@@ -11,7 +11,7 @@ import typer
 from vdsr.cli.console import check_outputs, report, say
 from vdsr.cli.options import Json, Overwrite, Quiet
 from vdsr.cli.parsing import parse_names
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, among
 
 if TYPE_CHECKING:
     from vdsr.vacc.layout import Manifest
@@ -23,10 +23,15 @@ def vacc(
     ],
     backend: Annotated[
         str,
-        typer.Option("--backend", help="vaststreamx: the card; stand-in: ONNX Runtime here."),
+        typer.Option(
+            "--backend", metavar="NAME", help="vaststreamx: the card; stand-in: ONNX Runtime here."
+        ),
     ] = "stand-in",
     precision: Annotated[
-        str, typer.Option("--precision", help="fp32 (stand-in), fp16, int8; all, or several.")
+        str,
+        typer.Option(
+            "--precision", metavar="NAME", help="fp32 (stand-in), fp16, int8; all, or several."
+        ),
     ] = "all",
     output: Annotated[
         Path | None,
@@ -42,7 +47,7 @@ def vacc(
     from vdsr.vacc.runner import RUNNERS, label, run_inputs
 
     if backend not in RUNNERS:
-        raise UsageError(f"unknown backend {backend!r}: {', '.join(RUNNERS)}")
+        raise UsageError(f"unknown backend {backend!r}: {among(backend, RUNNERS)}")
     manifest = read_manifest(folder)
     goal = output or folder / "outputs"
     places = {
@@ -71,5 +76,5 @@ def _precisions(typed: str, manifest: Manifest, backend: str) -> list[str]:
     wanted = parse_names(typed)
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise UsageError(f"there is no {unknown[0]!r} for {backend}: {', '.join(known)}")
+        raise UsageError(f"there is no {unknown[0]!r} for {backend}: {among(unknown[0], known)}")
     return wanted

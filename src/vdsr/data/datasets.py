@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vdsr.data.download import OnBytes, download
-from vdsr.errors import InputError, OutputError, UsageError
+from vdsr.errors import InputError, OutputError, UsageError, among
 from vdsr.imaging.files import SUFFIXES
 from vdsr.outputs import put, work_folder, write_whole
 
@@ -155,7 +155,7 @@ def fetch(name: str, *, progress: OnBytes | None = None) -> Path:
         return goal
     if key not in DATASETS:
         raise UsageError(
-            f"nothing named {name!r} can be fetched: {_names()}, {', '.join(NETWORKS)}"
+            f"nothing named {name!r} can be fetched: {among(name, (*DATASETS, *NETWORKS))}"
         )
     folder = _fetched(key)
     if not folder.is_dir():

@@ -98,7 +98,7 @@ def _fetch(url: str, part: Path, progress: OnBytes | None, pause: float) -> None
             time.sleep(pause * 2**attempt)
     raise InputError(
         f"{url}: it cannot be fetched: {getattr(failure, 'reason', None) or failure}: run the"
-        " command again to go on, or give a folder with --data"
+        " command again to go on, or give the folder of a copy"
     ) from failure
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.data.datasets import Dataset
-from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, UsageError
+from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, UsageError, among
 from vdsr.evaluation.candidates import BICUBIC, Candidate, read_picture
 from vdsr.evaluation.cases import Case, Picture
 from vdsr.evaluation.cutouts import Cutout, cut_out
@@ -52,9 +52,11 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
-            raise UsageError(f"unknown protocol {self.protocol!r}: {', '.join(PROTOCOLS)}")
+            raise UsageError(
+                f"unknown protocol {self.protocol!r}: {among(self.protocol, PROTOCOLS)}"
+            )
         if self.crop not in CROPS:
-            raise UsageError(f"unknown crop {self.crop!r}: {', '.join(CROPS)}")
+            raise UsageError(f"unknown crop {self.crop!r}: {among(self.crop, CROPS)}")
         if not self.scales or not all(SMALLEST_SCALE <= s <= LARGEST_SCALE for s in self.scales):
             raise UsageError(f"scales are {SMALLEST_SCALE} to {LARGEST_SCALE}, not {self.scales}")
         fixed = self.protocol == "fixed256"

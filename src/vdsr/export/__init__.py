@@ -12,11 +12,12 @@ import importlib.util
 import time
 from pathlib import Path
 
-from vdsr.errors import OutputError, UsageError
+from vdsr.errors import OutputError, UsageError, among
 from vdsr.export.check import Finding, compare
 from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, Report
 from vdsr.export.pictures import check_pictures
 from vdsr.export.source import network_of
+from vdsr.extras import require
 from vdsr.model.file import ModelFile
 from vdsr.outputs import put, refuse_existing, work_folder
 
@@ -40,7 +41,7 @@ def format_of(name: str) -> ExportFormat:
         UsageError: if there is none.
     """
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}: {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {name!r}: {among(name, FORMATS)}")
     found: ExportFormat = importlib.import_module(FORMATS[name]).FORMAT
     return found
 
@@ -71,6 +72,7 @@ def export(
     options = options or ExportOptions()
     kind = format_of(format)
     precision = _settle(kind, model, output, options)
+    require(*kind.needs, *(kind.check_needs if options.check else ()))
     network = network_of(model, precision)
     plan = kind.plan(network, output.name, options)
     _refuse_to_replace(plan, output, options)
@@ -97,8 +99,8 @@ def _settle(kind: ExportFormat, model: ModelFile, output: Path, options: ExportO
     """The precision to export in; refuses what the format does not have."""
     for name in ("shape", "opset", "scale", "calibration"):
         if getattr(options, name) is not None and name not in kind.takes:
-            option = {"shape": "static"}.get(name, name)
-            raise UsageError(f"--{option} does not apply to the format {kind.name}")
+            what = "a static shape" if name == "shape" else name
+            raise UsageError(f"{what} does not apply to the format {kind.name}")
     if output.suffix != kind.suffix:
         what = f"a file that ends in {kind.suffix}" if kind.suffix else "a folder, without suffix"
         raise UsageError(f"{output}: the format {kind.name} is written to {what}")

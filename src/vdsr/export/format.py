@@ -70,10 +70,12 @@ class ExportFormat:
     """A format.
 
     Attributes:
-        name: as in `--format NAME`.
+        name: by which it is asked for.
         suffix: of the file, with its dot; empty for a folder.
         precisions: that it can be made in.
         takes: which of `shape`, `opset`, `scale` and `calibration` it has.
+        needs: optional packages that make it, as `vdsr.extras.PACKAGES` names them.
+        check_needs: those that run it.
         plan: from the network, the name of the output and the options to what is to be done.
     """
 
@@ -81,6 +83,8 @@ class ExportFormat:
     suffix: str
     precisions: tuple[str, ...]
     takes: frozenset[str]
+    needs: tuple[str, ...] = ("onnx",)
+    check_needs: tuple[str, ...] = ()
     plan: Callable[[Network, str, ExportOptions], ExportPlan]
 
 

@@ -27,7 +27,8 @@ _SHAPE = "[1,1,64,64]f32"
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     program = _pnnx()
-    weights = str(Path(name).with_suffix(".bin"))
+    # `NAME.bin` would be that of an OpenVINO export of the same name.
+    weights = f"{name.removesuffix('.param').removesuffix('.ncnn')}.ncnn.bin"
 
     def write(folder: Path) -> None:
         # pnnx halves the weights itself: an ONNX file in halves keeps it from fusing.
@@ -103,5 +104,11 @@ def run_files(param: Path, weights: Path, *, half: bool) -> Run:
 
 
 FORMAT = ExportFormat(
-    name="ncnn", suffix=".param", precisions=("fp32", "fp16"), takes=frozenset(), plan=_plan
+    name="ncnn",
+    suffix=".param",
+    precisions=("fp32", "fp16"),
+    takes=frozenset(),
+    needs=("onnx", "pnnx"),
+    check_needs=("ncnn",),
+    plan=_plan,
 )

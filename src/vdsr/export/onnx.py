@@ -56,5 +56,6 @@ FORMAT = ExportFormat(
     suffix=".onnx",
     precisions=("fp32", "fp16", "int8"),
     takes=frozenset({"shape", "opset"}),
+    check_needs=("onnxruntime",),
     plan=_plan,
 )

@@ -49,7 +49,7 @@ _TOLERANCE = {
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     if options.scale not in SCALES:
         given = "none was given" if options.scale is None else f"not {options.scale}"
-        raise UsageError(f"the format onnx-image enlarges by --scale 2, 3 or 4; {given}")
+        raise UsageError(f"the format onnx-image enlarges by a scale of 2, 3 or 4; {given}")
     scale = options.scale
     opset = DEFAULT_OPSET if options.opset is None else options.opset
     data = image_bytes(network, scale, opset=opset)
@@ -265,5 +265,6 @@ FORMAT = ExportFormat(
     suffix=".onnx",
     precisions=("fp32", "fp16", "int8"),
     takes=frozenset({"opset", "scale"}),
+    check_needs=("onnxruntime",),
     plan=_plan,
 )

@@ -173,5 +173,6 @@ FORMAT = ExportFormat(
     # TensorRT's int8 is signed; the activations of an int8 model file are not.
     precisions=("fp32", "fp16"),
     takes=frozenset({"shape", "opset"}),
+    check_needs=("onnxruntime",),
     plan=_plan,
 )

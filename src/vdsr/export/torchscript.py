@@ -6,13 +6,11 @@ for GPUs; the residual is added in float32.
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vdsr.errors import MissingExtra
 from vdsr.export.check import SIDE, Array, Run, luma_check
 from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.source import Network
@@ -24,8 +22,6 @@ _TRACED = (1, 1, 32, 32)
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtra("torch", "train")
     half = network.precision == "fp16"
 
     def write(folder: Path) -> None:
@@ -106,5 +102,10 @@ def _no_warning() -> Iterator[None]:
 
 
 FORMAT = ExportFormat(
-    name="torchscript", suffix=".pt", precisions=("fp32", "fp16"), takes=frozenset(), plan=_plan
+    name="torchscript",
+    suffix=".pt",
+    precisions=("fp32", "fp16"),
+    takes=frozenset(),
+    needs=("torch",),
+    plan=_plan,
 )

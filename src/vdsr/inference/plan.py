@@ -193,7 +193,7 @@ def _check(last: Bicubic, needed: float, budget: int) -> None:
         height, width = last.shape_out
         raise OutOfMemory(
             f"{width}x{height} px need about {memory.format_size(needed)} of memory, and"
-            f" {memory.format_size(budget)} may be used: raise --max-memory, or cut the picture"
+            f" {memory.format_size(budget)} may be used: raise max_memory, or cut the picture"
         )
 
 

@@ -47,7 +47,7 @@ class Target:
         if self.restore and (sized or self.fit is not None or self.scale not in (None, 1.0)):
             raise UsageError("restore keeps the size: it goes with no other scale or size")
         if self.scale == 1.0 and not self.restore:
-            raise UsageError("scale 1 is for --restore only")
+            raise UsageError("scale 1 is for restore=True only")
         if self.scale is not None and not (
             math.isfinite(self.scale) and 1.0 <= self.scale <= MAX_SCALE
         ):
@@ -87,7 +87,9 @@ class Target:
                     f" {columns.length_out}x{rows.length_out}: this program enlarges"
                 )
         if all(axis.length_out == axis.length_in for axis in (rows, columns)):
-            raise UsageError(f"{width}x{height} px would stay as it is: --restore keeps the size")
+            raise UsageError(
+                f"{width}x{height} px would stay as it is: restore=True keeps the size"
+            )
         return rows, columns
 
     def _axes(self, height: int, width: int) -> tuple[Axis, Axis]:

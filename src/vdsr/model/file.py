@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError, ModelError
+from vdsr.errors import InputError, ModelError, among
 from vdsr.inputs import read_file
 from vdsr.model.architecture import Architecture, Layer, check_shape
 from vdsr.model.graph import (
@@ -369,7 +369,7 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> ModelFile:
     path = Path(model)
     if isinstance(model, str) and path.name == model and not path.suffix:
         if model not in shipped_models():
-            known = ", ".join(shipped_models())
+            known = among(model, shipped_models())
             raise ModelError(f"no model named {model!r}: {known}, or the path of an .onnx file")
         data = (resources.files("vdsr") / "weights" / f"{model}.onnx").read_bytes()
         return ModelFile(data, model)

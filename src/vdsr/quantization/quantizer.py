@@ -304,7 +304,7 @@ def _step(i: int, histogram: Histogram, settings: QuantizationSettings) -> tuple
     if not np.isfinite(step) or not step > 0.0:
         raise VdsrError(
             f"layer {i}: its input reaches {histogram.highest:g} on the calibration pictures,"
-            " which gives no scale: take other pictures, or --keep-float this layer"
+            " which gives no scale: take other pictures, or keep this layer in float"
         )
     return step, limit
 

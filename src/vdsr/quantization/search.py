@@ -99,7 +99,7 @@ def check_gate(best: Trial, most: float) -> None:
         scale = max(best.drop, key=lambda name: best.drop[name])
         raise VdsrError(
             f"int8 by {best.quantized.settings.method} loses {best.worst:.4f} dB at {scale}, and"
-            f" {most:g} may be lost (--max-drop): nothing is written"
+            f" {most:g} may be lost: nothing is written"
         )
 
 

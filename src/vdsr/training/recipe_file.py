@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
-from vdsr.errors import InputError, UsageError
+from vdsr.errors import InputError, UsageError, among
 from vdsr.inputs import read_file
 from vdsr.training.recipe import Recipe
 
@@ -55,7 +55,7 @@ def load_recipe(name: str) -> Recipe:
         except (InputError, UnicodeDecodeError) as error:
             raise UsageError(f"{name}: the recipe cannot be read: {error}") from error
     else:
-        known = ", ".join(recipe_names())
+        known = among(name, recipe_names())
         raise UsageError(f"no recipe {name!r}: {known}, or a file that ends in .toml")
     try:
         return parse_recipe(text)

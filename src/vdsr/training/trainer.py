@@ -138,7 +138,7 @@ class _Training:
             # The others begin where the first process has left its checkpoint.
             if not resume and lightning.leads():
                 raise UsageError(
-                    f"{self._folder}: a run is there already: --resume goes on with it"
+                    f"{self._folder}: a run is there already: resume=True goes on with it"
                 )
             state = load_checkpoint(self._path)
             if state.recipe != self._recipe.digest:

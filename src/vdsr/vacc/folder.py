@@ -54,7 +54,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         )
     if options.pictures is None:
         raise UsageError(
-            "the format vacc needs --pictures FOLDER: the enlarged pictures that the card restores"
+            "the format vacc needs a folder of pictures: the enlarged ones that the card restores"
         )
     inputs = list(read_folder(options.pictures))
     calibration = [] if options.calibration is None else list(read_folder(options.calibration))
@@ -180,5 +180,7 @@ FORMAT = ExportFormat(
     suffix="",
     precisions=("fp32",),
     takes=frozenset({"calibration"}),
+    needs=("onnx", "torch", "cv2"),
+    check_needs=("onnxruntime",),
     plan=_plan,
 )

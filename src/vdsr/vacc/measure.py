@@ -230,7 +230,7 @@ def _matched(names: Sequence[str], data: Dataset, scale: int) -> dict[str, Path]
 def _scale_of(names: Sequence[str]) -> int:
     found = {int(match[1] or match[2]) for name in names if (match := _SCALE.search(name))}
     if len(found) != 1:
-        raise UsageError("the names do not tell by what the pictures were enlarged: --scales 4")
+        raise UsageError("the names do not tell by what the pictures were enlarged: give the scale")
     return found.pop()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, among
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def format_of(path: Path, name: str | None = None) -> Format:
     if name is not None:
         key = name.lower().lstrip(".")
         if (found := FORMATS.get(_ALIASES.get(key, key))) is None:
-            raise UsageError(f"unknown format {name!r}: {known}")
+            raise UsageError(f"unknown format {name!r}: {among(name, FORMATS)}")
         return found
     suffix = path.suffix.lower()
     for candidate in FORMATS.values():
@@ -131,8 +131,9 @@ def format_of(path: Path, name: str | None = None) -> Format:
     for readable in READABLE.values():
         if suffix in readable.suffixes:
             raise UsageError(f"{path}: {readable.name} is read, but not written: choose {known}")
-    what = f"unknown suffix {suffix!r}" if suffix else "no suffix to tell the format by"
-    raise UsageError(f"{path}: {what}: choose --format {known}")
+    if not suffix:
+        raise UsageError(f"{path}: no suffix to tell the format by: name one: {known}")
+    raise UsageError(f"{path}: unknown suffix {suffix!r}: {among(suffix[1:], FORMATS)}")
 
 
 def check_quality(format: Format, quality: int | None) -> int | None:

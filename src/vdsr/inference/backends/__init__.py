@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vdsr.errors import BackendError, MissingExtra
+from vdsr.errors import BackendError, MissingExtra, among
 from vdsr.inference import memory
 from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
@@ -79,7 +79,9 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
         BackendError: for unknown names, or a precision that backend or model lacks.
     """
     if precision not in ("auto", *PRECISIONS):
-        raise BackendError(f"unknown precision {precision!r}: auto, {', '.join(PRECISIONS)}")
+        raise BackendError(
+            f"unknown precision {precision!r}: {among(precision, ('auto', *PRECISIONS))}"
+        )
     backend = settle(backend)
     module = _module(backend)
     if getattr(module, "COMPILES", False):
@@ -185,7 +187,8 @@ def _compiled(backend: str, available: tuple[str, ...], precision: str) -> Choic
 
 def _module(name: str) -> ModuleType:
     if name not in (*BACKENDS, *DEVICES):
-        raise BackendError(f"unknown backend {name!r}: auto, {', '.join((*BACKENDS, *DEVICES))}")
+        known = ("auto", *BACKENDS, *DEVICES)
+        raise BackendError(f"unknown backend {name!r}: {among(name, known)}")
     if name in DEVICES and not is_installed(name):
         raise BackendError(
             f"there is no module {name} here: it comes with the accelerator, and runs where that is"

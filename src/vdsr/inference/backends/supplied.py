@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vdsr.errors import BackendError
+from vdsr.errors import BackendError, among
 from vdsr.inference.backends import BACKENDS, Backend, Choice
 from vdsr.inference.selection import int8_form
 from vdsr.model.architecture import FloatArray
@@ -75,7 +75,9 @@ class SuppliedBackend:
             BackendError: for an unknown precision.
         """
         if precision not in ("auto", *PRECISIONS):
-            raise BackendError(f"unknown precision {precision!r}: auto, {', '.join(PRECISIONS)}")
+            raise BackendError(
+                f"unknown precision {precision!r}: {among(precision, ('auto', *PRECISIONS))}"
+            )
         if not isinstance(model, ModelFile):
             if isinstance(model, str):
                 model = (int8_form(model) if precision == "int8" else None) or model

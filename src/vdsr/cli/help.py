@@ -1,0 +1,35 @@
+"""How `--help` looks: nothing in the place of a value for a switch, no braces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+def _named(params: list[Any]) -> list[Any]:
+    """The parameters, a switch without a word for its value."""
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401
+        """See `_named`."""
+        return _named(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
+        """The line after `Usage:`, without the braces around what has to be given."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+class Group(TyperGroup):
+    """A command of commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401
+        """See `_named`."""
+        return _named(super().get_params(ctx))
