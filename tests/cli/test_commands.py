@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -153,13 +154,111 @@ def test_preview_says_where_it_is_and_equals_the_whole(vdsr, tmp_path: Path, sma
     layout = PixelLayout(width=300, height=200, bands=3, dtype="uint8")
     with PictureWriter(source, layout, FORMATS["png"]) as writer:
         writer.write(np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8))
-    code, _, err = vdsr("upscale", source, goal, "-m", small_model, "--scale", "4", "--preview")
+    command = ("upscale", source, goal, "-m", small_model, "--scale", "4")
+    code, out, _ = vdsr(*command, "--preview")
     preview = tmp_path / "out.preview.png"
     assert code == 0
-    assert f"{preview}: the 512x512 px from (344, 144) on" in err
+    assert f"{preview}: the 512x512 px from (344, 144) on" in out
+    # It stops there.
+    assert not goal.exists()
+    code, out, _ = vdsr(*command, "--preview", "--overwrite", "--json")
+    place = {"left": 344, "top": 144, "width": 512, "height": 512}
+    assert json.loads(out) == {"input": str(source), "output": str(preview), **place}
+    code, _, err = vdsr(*command, "--preview")
+    assert (code, "exists already: --overwrite" in err) == (1, True)
+    assert vdsr(*command)[0] == 0
     whole = np.concatenate(list(PictureReader(goal).strips())).astype(int)
     part = np.concatenate(list(PictureReader(preview).strips())).astype(int)
     assert np.abs(whole[144:656, 344:856] - part).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["upscale", "IN", "o.png", "-m", "vdrs"], "'vdsr'"),
+        (["upscale", "IN", "o.pgn"], "'png'"),
+        (["upscale", "IN", "o.png", "--format", "JPGE"], "'jpeg'"),
+        (["upscale", "IN", "o.png", "--backend", "openvio"], "'openvino'"),
+        (["upscale", "IN", "o.png", "--precision", "int-8"], "'int8'"),
+        (["train", "smoek", "-o", "m.onnx"], "'smoke'"),
+        (["export", "vdsr", "-f", "tensort", "-o", "m"], "'tensorrt'"),
+        (["evaluate", "-d", "set5", "-p", "papr"], "'paper'"),
+        (["evaluate", "-d", "set5", "--metrics", "consitency"], "'consistency'"),
+        (["quantize", "-c", "x", "-o", "m.onnx", "--target", "vni"], "'vnni'"),
+        (["data", "fetch", "set-5"], "'set5'"),
+    ],
+)
+def test_did_you_mean(vdsr, picture: Path, monkeypatch, arguments, hint: str):
+    monkeypatch.chdir(picture.parent)
+    code, _, err = vdsr(*(picture if one == "IN" else one for one in arguments))
+    assert (code, f"did you mean {hint}?" in err) == (2, True), err
+
+
+def test_a_json_file_is_replaced_with_overwrite_only(vdsr, picture: Path, small_model: Path):
+    report, goal = picture.with_name("r.json"), picture.with_name("out.png")
+    report.write_text("mine")
+    command = ("upscale", picture, goal, "-m", small_model, "--json", report)
+    code, out, err = vdsr(*command)
+    assert (code, out, "r.json: it exists already: --overwrite" in err) == (1, "", True)
+    assert (report.read_text(), goal.exists()) == ("mine", False)
+    assert vdsr(*command, "--overwrite")[0] == 0
+    assert json.loads(report.read_text("utf-8"))["notices"] == []
+    for name in (["doctor"], ["info", small_model]):
+        assert vdsr(*name, "--json", report)[0] == 1
+        assert vdsr(*name, "--json", report, "--overwrite", "-q") == (0, "", "")
+
+
+def test_notices_are_in_the_json(vdsr, picture: Path, small_model: Path):
+    residual = picture.with_name("r.png")
+    goal = picture.with_name("out.png")
+    options = ("-m", small_model, "--residual", residual, "--json")
+    code, out, err = vdsr("upscale", picture, goal, *options)
+    (notice,) = json.loads(out)["notices"]
+    assert (code, f"note: {notice}" in err) == (0, True)
+    assert notice.startswith(f"{residual}: what was added: 128 + 4 x")
+
+
+def commands() -> list[list[str]]:
+    names = [
+        "upscale",
+        "status",
+        "info",
+        "import",
+        "export",
+        "evaluate",
+        "vacc",
+        "train",
+        "quantize",
+    ]
+    return [[name] for name in (*names, "benchmark", "doctor")] + [
+        ["data", "fetch"],
+        ["data", "pack"],
+    ]
+
+
+@pytest.mark.parametrize("name", commands(), ids=" ".join)
+def test_help_has_an_example_that_can_be_typed(vdsr, monkeypatch, name: list[str]):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    code, out, _ = vdsr(*name, "--help")
+    assert code == 0
+    assert not re.search(r"<\w+>|Usage:.*\{", out), out
+    example = re.search(r"Example: vdsr ([^\n│]*)", out)
+    assert example is not None
+    assert example[1].split()[: len(name)] == name
+    options = set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", example[1]))
+    assert options <= set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", out.replace(example[0], "")))
+    # A default stands once.
+    for row in re.split(r"\n│ (?=[*]? *--)", out):
+        assert len(re.findall(r"[(\[]default:", row)) <= 1, row
+
+
+def test_recipes_are_listed_in_the_help(vdsr, monkeypatch):
+    from vdsr.training.recipe_file import recipe_names
+
+    monkeypatch.setenv("COLUMNS", "300")
+    out = vdsr("train", "--help")[1]
+    assert all(re.search(rf"\b{name}\b", out) for name in recipe_names())
 
 
 def test_info_prints_the_published_counts(vdsr):

@@ -98,7 +98,7 @@ def test_outside_of_the_tolerance(vdsr, model: Path, tmp_path: Path, monkeypatch
         ),
         (["--format", "onnx", "--static", "1x3x8x8"], "an input shape is N x 1 x H x W"),
         (["--format", "onnx", "--opset", "9"], "opset 9: these layers can be written in 10 to"),
-        (["--format", "onnx-image"], "enlarges by --scale 2, 3 or 4; none was given"),
+        (["--format", "onnx-image"], "enlarges by a scale of 2, 3 or 4; none was given"),
         (["--format", "onnx", "--precision", "bf16"], "made in fp32, fp16, int8, not in bf16"),
     ],
 )

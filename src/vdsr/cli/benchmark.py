@@ -93,7 +93,10 @@ def benchmark(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure speed: latency, throughput, start-up, memory, share of the machine's ceiling."""
+    """Measure speed: latency, throughput, start-up, memory, share of the machine's ceiling.
+
+    Example: vdsr benchmark --sizes 512x512 --program none
+    """
     from vdsr.benchmark.candidates import BenchmarkSettings, candidates, load_models
     from vdsr.benchmark.report import as_text
     from vdsr.inference import cpu

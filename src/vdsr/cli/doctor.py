@@ -20,7 +20,10 @@ _PROBE = 48
 
 
 def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None) -> None:
-    """Show what is installed, which backends work, and what would be used."""
+    """Show what is installed, which backends work, and what would be used.
+
+    Example: vdsr doctor --json
+    """
     from vdsr.benchmark import machine
     from vdsr.inference import backends, cpu, memory
     from vdsr.inference.selection import select

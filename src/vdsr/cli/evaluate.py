@@ -124,7 +124,10 @@ def evaluate(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure models on pictures by the field's protocols, beside bicubic."""
+    """Measure models on pictures by the field's protocols, beside bicubic.
+
+    Example: vdsr evaluate --data photographs/ --model vdsr --scales 2,4 --report page.html
+    """
     if outputs:
         if model or page or metrics != "psnr,ssim" or protocol not in (None, "fixed256"):
             raise UsageError(

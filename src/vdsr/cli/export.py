@@ -68,7 +68,10 @@ def export(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Export a model to another format, and check it in that format's own runtime."""
+    """Export a model to another format, and check it in that format's own runtime.
+
+    Example: vdsr export vdsr --format openvino --output vdsr.xml
+    """
     from vdsr.export import ExportOptions
     from vdsr.export import export as export_model
     from vdsr.model.file import load_model

@@ -20,7 +20,10 @@ def fetch(
     ],
     quiet: Quiet = False,
 ) -> None:
-    """Fetch a dataset from its public address, check it, and print where it is."""
+    """Fetch a dataset from its public address, check it, and print where it is.
+
+    Example: vdsr data fetch set5
+    """
     from vdsr.data import datasets
 
     with Counter(quiet=quiet) as counter:

@@ -100,7 +100,10 @@ def status(
     json: Json = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show how a job of many pictures stands: done, failed, left, at work."""
+    """Show how a job of many pictures stands: done, failed, left, at work.
+
+    Example: vdsr status enlarged/
+    """
     from vdsr.jobs.balance import balance, failures, pictures
     from vdsr.jobs.manifest import open_manifest
     from vdsr.jobs.others import Others

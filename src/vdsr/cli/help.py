@@ -8,9 +8,11 @@ from typer.core import TyperCommand, TyperGroup
 
 
 def _named(params: list[Any]) -> list[Any]:
-    """The parameters, a switch without a word for its value."""
+    """The parameters: a switch without a word for its value, an argument without its type."""
     for param in params:
-        if getattr(param, "is_flag", False) and param.metavar is None:
+        if param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: ""
+        elif getattr(param, "is_flag", False) and param.metavar is None:
             param.metavar = ""
     return params
 

@@ -58,7 +58,10 @@ def import_(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Make a model file of a checkpoint. Nothing in the checkpoint is ever run."""
+    """Make a model file of a checkpoint. Nothing in the checkpoint is ever run.
+
+    Example: vdsr import checkpoint.pth --output mine.onnx --scales 2,3,4
+    """
     from vdsr.checkpoints.reader import read_checkpoint
     from vdsr.model.file import ModelMetadata
     from vdsr.model.onnx_writer import write_model

@@ -26,7 +26,10 @@ def info(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Show a model: layers, parameters, receptive field, work for a size, card."""
+    """Show a model: layers, parameters, receptive field, work for a size, card.
+
+    Example: vdsr info vdsr --size 1920x1080
+    """
     from vdsr.model.file import load_model
 
     width, height = parse_box(size)

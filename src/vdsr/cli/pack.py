@@ -35,7 +35,10 @@ def pack(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Pack photographs into one file of luma or RGB: all the data that training needs."""
+    """Pack photographs into one file of luma or RGB: all the data that training needs.
+
+    Example: vdsr data pack photographs/ --license CC0-1.0 --output mine.pack
+    """
     from vdsr.data.pack import pack_folders
     from vdsr.data.packfile import write_pack
 

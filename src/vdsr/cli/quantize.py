@@ -100,7 +100,10 @@ def quantize(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Make an int8 model of a float one, and say what it costs."""
+    """Make an int8 model of a float one, and say what it costs.
+
+    Example: vdsr quantize mine.onnx --calibration photographs/ --output mine-int8.onnx
+    """
     from vdsr.model.file import load_model
     from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset
     from vdsr.outputs import write_whole

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a TOML file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, or one of cpu, fast, paper, pytorch-vdsr, refine, release, smoke,"
+            " srcnn.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The model file.")
@@ -80,7 +85,10 @@ def train(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Train a network by a recipe; ends with a model file and its card."""
+    """Train a network by a recipe; ends with a model file and its card.
+
+    Example: vdsr train cpu --data mine.pack --output mine.onnx
+    """
     from vdsr.training.recipe_file import load_recipe
     from vdsr.training.run import TrainingOptions
 

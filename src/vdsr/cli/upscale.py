@@ -13,6 +13,7 @@ from vdsr.cli.folder import is_folder_job, upscale_folder
 from vdsr.cli.options import Json, Model, Overwrite, Quiet
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.progress import PictureDisplay
+from vdsr.errors import UsageError
 
 if TYPE_CHECKING:
     from vdsr.inference.engine import Result
@@ -95,11 +96,25 @@ def upscale(
             "--quality", metavar="N", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"
         ),
     ] = None,
+    residual: Annotated[
+        Path | None,
+        typer.Option(
+            "--residual",
+            metavar="FILE",
+            help="Also write what was added, as a picture around gray.",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare", metavar="FILE", help="Also write a page with a slider: bicubic, result."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     preview: Annotated[
         bool,
         typer.Option(
-            "--preview", help="Enlarge 512 px of the middle first, and say where they are."
+            "--preview", help="Enlarge 512 px of the middle alone, to OUT.preview, and stop."
         ),
     ] = False,
     quiet: Quiet = False,
@@ -177,6 +192,8 @@ def upscale(
 
     Several pictures, and folders with all that is in them, go into a folder OUT, with a
     manifest: interrupt it as you like, and run the same again to go on.
+
+    Example: vdsr upscale photo.jpg large.png --scale 4
     """
     from vdsr.imaging.files import format_of
     from vdsr.imaging.files.formats import check_quality
@@ -190,6 +207,8 @@ def upscale(
     goal = Path(output)
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
     if in_folder or dry_run or watch or redo or resume or retry_failed:
+        if preview or residual or compare:
+            raise UsageError("--preview, --residual and --compare are for one picture")
         from vdsr.jobs.discovery import Selection
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
@@ -228,6 +247,10 @@ def upscale(
     source = inputs[0]
     # Whatever is wrong with the options is said before the model is loaded.
     check_quality(format_of(goal, format), quality)
+    made = goal.with_name(f"{goal.stem}.preview{goal.suffix}") if preview else goal
+    if preview and (residual or compare):
+        raise UsageError("--preview makes the middle alone: no --residual or --compare with it")
+    check_outputs(made, residual, compare, json=json, overwrite=overwrite)
     with Upscaler(
         model,
         backend=backend,
@@ -237,12 +260,17 @@ def upscale(
         tile=tile,
     ) as upscaler:
         if preview:
-            place = goal.with_name(f"{goal.stem}.preview{goal.suffix}")
             left, top, wide, high = upscaler.preview(
-                source, place, target=target, format=format, overwrite=overwrite
+                source, made, target=target, format=format, overwrite=overwrite
             )
-            if not quiet:
-                say(f"{place}: the {wide}x{high} px from ({left}, {top}) on, as they will be")
+            place = {"left": left, "top": top, "width": wide, "height": high}
+            report(
+                f"{made}: the {wide}x{high} px from ({left}, {top}) on, as they will be",
+                {"input": str(source), "output": str(made), **place},
+                quiet=quiet,
+                json=json,
+            )
+            return
         with PictureDisplay(source.name, quiet=quiet) as display:
             result = upscaler.upscale(
                 source,
@@ -250,6 +278,8 @@ def upscale(
                 target=target,
                 format=format,
                 quality=quality,
+                residual=residual,
+                compare=compare,
                 overwrite=overwrite,
                 progress=display,
             )

@@ -41,7 +41,10 @@ def vacc(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an accelerator folder's inputs on the card, or on this machine in its stead."""
+    """Run an accelerator folder's inputs on the card, or on this machine in its stead.
+
+    Example: vdsr vacc card/ --precision int8
+    """
     from vdsr.vacc.layout import read_manifest
     from vdsr.vacc.outputs import STAND_IN
     from vdsr.vacc.runner import RUNNERS, label, run_inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from vdsr.imaging.files.formats import Format, check_quality
 from vdsr.imaging.files.images import Goal, delivered, log_notices, name_of
 from vdsr.inference import memory
 from vdsr.inference.backends import Backend, Choice
+from vdsr.inference.beside import Beside, Extras
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.pipeline import ValueRange
@@ -157,7 +159,12 @@ class Engine:
         """Returns what was done, and what is to be said of it."""
         # Sizes are checked before a float picture is searched for its range.
         plan_passes(picture.layout.height, picture.layout.width, order.target)
-        job, values = self._plan(picture, order.target)
+        extras = order.extras
+        if extras is not None:
+            extras.check(path, picture.name)
+        # Interpolating once more, without the network, takes as much beside the tiles.
+        share = 1.0 if extras is None else 0.5
+        job, values = self._plan(picture, order.target, share=share)
         check_goal(path, job.layout, format, overwrite=order.overwrite)
         writer = PictureWriter(
             path,
@@ -169,11 +176,27 @@ class Engine:
             values=(values.low, values.high),
             overwrite=order.overwrite,
         )
-        with writer:
+        beside = None if extras is None else self._beside(extras, picture, job, values)
+        with beside or nullcontext(), writer:
             for band in job.run(picture.strips(), order.progress):
+                if beside is not None:
+                    beside.take(band)
                 for top in range(0, len(band), _WRITE_ROWS):
                     writer.write(band[top : top + _WRITE_ROWS])
-        return job, (*self._notices(picture, values), *writer.notices)
+        made = () if beside is None else beside.notices
+        return job, (*self._notices(picture, values), *writer.notices, *made)
+
+    def _beside(self, extras: Extras, picture: Picture, job: Job, values: ValueRange) -> Beside:
+        metadata = self.model.metadata
+        return Beside(
+            extras,
+            job.layout,
+            job.without_network().run(picture.strips(), None),
+            values=values,
+            gray=self.model.architecture.planes == 1,
+            title=f"{Path(picture.name).name or 'a picture'}, x{job.scale:g} by {metadata.name}"
+            f" {metadata.version}",
+        )
 
     def _notices(self, picture: Picture, values: ValueRange) -> list[str]:
         """What is to be said of a picture before it is written."""
@@ -197,7 +220,12 @@ class Engine:
         }
 
     def _plan(
-        self, picture: Picture, target: Target, values: ValueRange | None = None, held: int = 0
+        self,
+        picture: Picture,
+        target: Target,
+        values: ValueRange | None = None,
+        held: int = 0,
+        share: float = 1.0,
     ) -> tuple[Job, ValueRange]:
         layout = picture.layout
         try:
@@ -208,7 +236,7 @@ class Engine:
                 target,
                 model=self.model,
                 run=self.network.run,
-                budget=self.max_memory or memory.available() // 2,
+                budget=int(share * (self.max_memory or memory.available() // 2)),
                 tile=self.tile,
                 held=held,
             )

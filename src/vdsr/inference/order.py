@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, TypedDict
 
 from vdsr.errors import UsageError
+from vdsr.inference.beside import Extras
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.target import Target
 
@@ -30,6 +33,8 @@ class FileOptions(SizeOptions, total=False):
     format: str | None
     quality: int | None
     overwrite: bool
+    residual: str | os.PathLike[str] | None
+    compare: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class Order:
         format: name of the file format; None for that of the suffix.
         quality: 1..100, for lossy formats; None for the format's own.
         overwrite: whether an existing output may be replaced.
+        residual: picture file of what was added to bicubic, see `vdsr.inference.beside`.
+        compare: HTML file that shows bicubic and the result, with a slider between.
         progress: called after every tile.
     """
 
@@ -48,6 +55,8 @@ class Order:
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
+    residual: str | os.PathLike[str] | None = None
+    compare: str | os.PathLike[str] | None = None
     progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
@@ -89,6 +98,18 @@ class Order:
         return cls(target=target, progress=progress, **rest)
 
     @property
+    def extras(self) -> Extras | None:
+        """What is wanted beside the result, if anything."""
+        if self.residual is None and self.compare is None:
+            return None
+        return Extras(
+            residual=None if self.residual is None else Path(self.residual),
+            compare=None if self.compare is None else Path(self.compare),
+            overwrite=self.overwrite,
+        )
+
+    @property
     def names_file(self) -> bool:
         """Whether it says anything of a file that is to be written."""
-        return self.format is not None or self.quality is not None or self.overwrite
+        named = (self.format, self.quality, self.residual, self.compare)
+        return self.overwrite or any(value is not None for value in named)

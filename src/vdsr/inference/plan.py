@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from vdsr.inference import memory
 from vdsr.inference.pipeline import Pass, ValueRange
 from vdsr.inference.target import Target, plan_passes
 from vdsr.inference.tiling import MAX_TILE_PIXELS, Band, Run, TileLimits, plan_tiles
+from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile
 
 # Bytes per pixel of a tile beside the network: luma, residual, samples; and per plane.
@@ -76,6 +77,11 @@ class Job:
         """Pixels that the network will give."""
         return sum(math.prod(p.bicubic.shape_out) for p in self.passes)
 
+    def without_network(self) -> Job:
+        """The same way with bicubic interpolation alone; its bands are float32, unrounded."""
+        passes = (replace(p, run=_unchanged, dtype_out="float32") for p in self.passes)
+        return replace(self, passes=tuple(passes))
+
     def run(self, strips: Iterable[Samples], progress: OnProgress | None) -> Iterator[Samples]:
         """Enlarge; strips of samples in, bands of samples out, from top to bottom."""
         count = _Counter(self, progress)
@@ -83,6 +89,10 @@ class Job:
         for one in self.passes:
             bands = one.enlarge(bands, count)
         return bands
+
+
+def _unchanged(y: FloatArray) -> FloatArray:
+    return y
 
 
 class _Counter:
