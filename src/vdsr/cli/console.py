@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json as json_module
 import re
@@ -27,8 +28,9 @@ P = ParamSpec("P")
 
 
 def say(text: str) -> None:
-    """Talk to people, on stderr."""
-    typer.echo(text, err=True)
+    """Talk to people, on stderr; where nobody can listen, that does not end the work."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -51,7 +53,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 def _worded(error: VdsrError) -> str:
     """An error in one line, its way out as an option instead of an argument."""
-    return " ".join(as_options(str(error)).split())
+    words = " ".join(as_options(str(error)).split())
+    # Names of files are strangers' texts, too: a terminal would obey some of them.
+    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in words)
 
 
 def as_options(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vdsr.cli.benchmark import benchmark
-from vdsr.cli.console import ENDED, INTERRUPTED, command, json_argument
+from vdsr.cli.console import ENDED, INTERRUPTED, command, json_argument, say
 from vdsr.cli.doctor import doctor
 from vdsr.cli.evaluate import evaluate
 from vdsr.cli.export import export
@@ -20,6 +21,7 @@ from vdsr.cli.import_ import import_
 from vdsr.cli.info import info
 from vdsr.cli.pack import pack
 from vdsr.cli.quantize import quantize
+from vdsr.cli.streams import flushed, is_unwritable, mute, open_closed_streams
 from vdsr.cli.train import train
 from vdsr.cli.upscale import upscale
 from vdsr.cli.vacc import vacc
@@ -73,15 +75,33 @@ data_app.command(cls=Command)(command(pack))
 
 def main() -> None:
     """Entry point of the command `vdsr`."""
+    open_closed_streams()
+    code = _run()
+    lost = flushed(sys.stdout)
+    flushed(sys.stderr)
+    if lost is not None and code == 0:
+        say(f"vdsr: error: standard output cannot be written: {lost.strerror}")
+        code = 1
+    if code in (INTERRUPTED, *ENDED):
+        # An orderly end would wait for the tile in work; files are cleared away already.
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command; gives its exit code."""
     try:
         app(args=json_argument(sys.argv[1:]))
     except SystemExit as end:
-        if end.code in (INTERRUPTED, *ENDED):
-            # An orderly end would wait for the tile in work; files are cleared away already.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(end.code)
-        raise
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        if flushed(sys.stdout) is not None or error.errno != errno.EPIPE:
+            say(f"vdsr: error: standard output cannot be written: {error.strerror}")
+        mute(sys.stdout)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from vdsr import forks
 from vdsr.errors import InputError
 from vdsr.imaging.files import metadata, png_check, png_chunks, whole
 from vdsr.imaging.files.formats import READABLE, Format
@@ -57,6 +58,7 @@ class PictureReader:
     """
 
     def __init__(self, path: Path, page: int | None = None) -> None:
+        forks.starting("libvips")
         self.path = path
         self.notices: tuple[str, ...] = ()
         self.format = _format(path)

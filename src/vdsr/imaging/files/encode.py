@@ -12,6 +12,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from vdsr import forks
 from vdsr.errors import OutputError
 from vdsr.imaging.files.decode import PictureReader, Samples, reason
 from vdsr.imaging.files.formats import Format, PixelLayout
@@ -56,6 +57,7 @@ class PictureWriter:
         overwrite: bool = False,
         placement: Placement | None = None,
     ) -> None:
+        forks.starting("libvips")
         self.path = path
         self._layout = layout
         bits = 16 if source is None else source.bits

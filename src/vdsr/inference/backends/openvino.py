@@ -5,7 +5,10 @@ fp32 is asked for by name: left to itself, OpenVINO takes bf16 where the CPU has
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
+import weakref
 from functools import cache
 
 import numpy as np
@@ -30,6 +33,10 @@ def precisions() -> tuple[str, ...]:
     return tuple(name for key, name in _CAPABILITIES.items() if key in found)
 
 
+# Those that a forked process would have to leave alone.
+_ALIVE: weakref.WeakSet[OpenVinoBackend] = weakref.WeakSet()
+
+
 class OpenVinoBackend:
     """A compiled model and its asynchronous requests, one for every call in work.
 
@@ -49,12 +56,26 @@ class OpenVinoBackend:
             self._config["NUM_STREAMS"] = parallel
         else:
             self._config["PERFORMANCE_HINT"] = "LATENCY"
-        # A stream that is done finds its next array waiting.
-        self._turns = threading.Semaphore(2 * parallel if parallel > 1 else 1)
-        self._lock = threading.Lock()
+        self._parallel = parallel
         self._closed = False
+        self._free(self._compile())
+        _ALIVE.add(self)
+
+    def _free(self, compiled: openvino.CompiledModel | None = None) -> None:
+        """A network, or none, without requests, and nobody that waits for one."""
+        # A stream that is done finds its next array waiting.
+        self._turns = threading.Semaphore(2 * self._parallel if self._parallel > 1 else 1)
+        self._lock = threading.Lock()
         self._idle: list[openvino.InferRequest] = []
-        self._compiled: openvino.CompiledModel | None = self._compile()
+        self._compiled = compiled
+
+    def leave(self) -> None:
+        """In a forked process: what the parent holds is left alone, and compiled anew.
+
+        Its threads are the parent's. Even giving it back would wait for them.
+        """
+        _never_destroy(self._compiled, *self._idle)
+        self._free()
 
     def _compile(self) -> openvino.CompiledModel:
         try:
@@ -126,6 +147,22 @@ def _infer(request: openvino.InferRequest, tensor: openvino.Tensor) -> None:
         request.cancel()
         _ABANDONED.append((request, tensor))
         raise
+
+
+def _never_destroy(*objects: object) -> None:
+    for one in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+def _leave_all() -> None:
+    _never_destroy(*_ABANDONED)
+    for backend in list(_ALIVE):
+        backend.leave()
+
+
+# Windows has no forks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all)
 
 
 def open_backend(

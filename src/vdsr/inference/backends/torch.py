@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from vdsr import forks
 from vdsr.errors import BackendError, OutOfMemory
 from vdsr.inference import memory
 from vdsr.model.architecture import FloatArray
@@ -53,6 +54,7 @@ class TorchBackend:
     @torch.inference_mode()
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
+        forks.starting("PyTorch")
         try:
             # TF32 keeps 10 bits of the mantissa: fp32 would not be fp32.
             # (`flags` switches off cuDNN unless it is told not to.)
