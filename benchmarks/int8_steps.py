@@ -55,7 +55,10 @@ def difference(floats: ModelFile, integers: ModelFile, pictures: Pictures) -> fl
 def main(folder: Path, name: str, method: str) -> None:
     model = load_model(name)
     found = choose_pictures(
-        [folder], useful(PATCHES, apart=False), smallest=smallest_side(model.metadata)
+        [folder],
+        useful(PATCHES, apart=False),
+        smallest=smallest_side(model.metadata),
+        color=model.metadata.planes == 3,
     )
     pictures = prepare(found.pictures, found.names, model.metadata)
     idle = [int((highest <= 0).sum()) for highest in maxima(model.architecture, pictures.patches)]

@@ -129,16 +129,30 @@ def test_both_runtimes_run_it_as_integers(vdsr, floats: Path, photographs: Path,
     assert kinds.count("QLinearConv") == 1
 
 
-def test_the_gate_writes_nothing(vdsr, sharpening: Path, photographs: Path, tmp_path: Path):
+def test_the_gate_keeps_the_model_from_its_place(
+    vdsr, sharpening: Path, photographs: Path, tmp_path: Path
+):
     goal, report = tmp_path / "i.onnx", tmp_path / "r.json"
     command = ("quantize", sharpening, "-c", photographs, "-o", goal, "--patches", 3)
     clipping = ("--method", "percentile", "--percentile", 90)
     code, out, err = vdsr(*command, *clipping, "--max-drop", 0, "--json", report)
-    assert (code, out) == (1, "")
+    assert code == 1
     assert "int8 by percentile loses " in err
     assert "and 0 may be lost (--max-drop): nothing is written" in err
     assert not goal.exists()
-    assert not report.exists()
+    # What was computed is kept, reported, and a way out is named.
+    found = json.loads(report.read_text("utf-8"))
+    kept = Path(found["output"])
+    assert (kept.parent, kept.name[:11], found["passed"]) == (tmp_path, "i.rejected-", False)
+    assert found["trials"][0]["loss"]["x2"] == max(found["trials"][0]["loss"].values()) > 0
+    assert load_model(kept).digest == found["sha256"]
+    assert str(kept) in err
+    for help_text in ("the other methods", "cost most: 0,", "more pictures", "8-bit weights"):
+        assert help_text in err
+    before = kept.read_bytes()
+    again = (*command, *clipping, "--max-drop", 0, "--json", report, "--overwrite", "--quiet")
+    assert vdsr(*again)[:2] == (1, "")
+    assert kept.read_bytes() == before
     code, out, _ = vdsr(*command, "--method", "kl_divergence", "--max-drop", 9)
     assert (code, goal.exists(), "int8 by kl" in out) == (0, True, True)
 

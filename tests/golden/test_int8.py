@@ -1,7 +1,15 @@
-"""What int8 costs, by the figures that are printed: shipped weights, and public tensors."""
+"""What int8 costs, by the figures that are printed: shipped weights, and public tensors.
+
+On this processor's own kind, and on the lower one: oneDNN, which OpenVINO computes with, is kept
+to AVX2 by its environment variable, in a process of its own.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +19,7 @@ from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.data.datasets import open_dataset
 from vdsr.evaluation import evaluate
 from vdsr.evaluation.candidates import Candidate, read_picture
+from vdsr.inference import cpu
 from vdsr.model.file import ModelFile, ModelMetadata, load_model
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import prepare
@@ -19,10 +28,12 @@ from vdsr.quantization.search import trials
 
 MOST_DB = 0.02
 PICTURES = 48
+FLOAT = evaluate.EvaluationSettings(protocol="float", scales=(2, 3, 4))
+KINDS = ["as it is", "AVX2"]
 
 
 def losses(
-    floats: ModelFile, integers: ModelFile, folder: Path, settings: evaluate.QuantizationSettings
+    floats: ModelFile, integers: ModelFile, folder: Path, settings: evaluate.EvaluationSettings
 ) -> dict[int, float]:
     """Mean PSNR of the floats less that of the integers, by scale."""
     with (
@@ -36,13 +47,34 @@ def losses(
     }
 
 
+def shipped_losses(kind: str, folder: Path) -> dict[int, float]:
+    """The same of the shipped pair, on a kind of processor, in a process of its own."""
+    if kind != "as it is" and (not cpu.is_x86() or "AVX2" not in cpu.instructions()):
+        pytest.skip("this processor has no AVX2 to be kept to")
+    environment = dict(os.environ)
+    if kind != "as it is":
+        environment["ONEDNN_MAX_CPU_ISA"] = kind
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(done.stdout)
+    if kind == "AVX2":
+        assert found["kind"] == "AVX2 without VNNI"
+    return {int(scale): loss for scale, loss in found["losses"].items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["Set5", pytest.param("Set14", marks=pytest.mark.slow)])
 def test_the_shipped_int8_loses_nothing_that_shows(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
 ):
     monkeypatch.setenv("VDSR_DATA", str(tmp_path))
-    settings = evaluate.QuantizationSettings(protocol="float", scales=(2, 3, 4))
-    found = losses(load_model("vdsr"), load_model("vdsr-int8"), shared / "data/eval/Set5", settings)
-    print(f"int8 loses on Set5, dB: {found}")
+    found = shipped_losses(kind, shared / "data/eval" / name)
+    print(f"int8 loses on {name}, {kind}, dB: {found}")
     assert set(found) == {2, 3, 4}
     assert max(found.values()) <= MOST_DB
 
@@ -64,10 +96,16 @@ def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytes
         metadata,
         patches=12,
     )
-    (trial,) = trials(floats, ready, [QuantizationSettings(method="minmax")], backend="openvino")
-    settings = evaluate.QuantizationSettings(
+    settings = [QuantizationSettings(method="minmax")]
+    (trial,) = trials(floats, ready, settings, backend="openvino")
+    fixed256 = evaluate.EvaluationSettings(
         protocol="fixed256", scales=(4,), inputs=shared / "reference/set5-scale4"
     )
-    found = losses(floats, trial.model, shared / "data/eval/Set5", settings)
+    found = losses(floats, trial.model, shared / "data/eval/Set5", fixed256)
     print(f"fixed256: int8 loses {found[4]:.4f} dB; the vendor's card: 0.739")
     assert found[4] <= MOST_DB
+
+
+if __name__ == "__main__":
+    measured = losses(load_model("vdsr"), load_model("vdsr-int8"), Path(sys.argv[1]), FLOAT)
+    print(json.dumps({"kind": cpu.kind(), "losses": measured}))

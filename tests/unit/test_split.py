@@ -125,7 +125,9 @@ def test_a_network_with_idle_channels_loses_less(network: Architecture, patches:
 
 def test_a_layers_cost_counts_its_shifts(network: Architecture, patches: FloatArray):
     costs = [
-        layer_costs(quantize(network, patches, QuantizationSettings(split=on)), patches)
+        layer_costs(
+            quantize(network, patches, QuantizationSettings(split=on, weight_bits=8)), patches
+        )
         for on in (False, True)
     ]
     alone = [{cost.table.layer: cost.alone for cost in one} for one in costs]

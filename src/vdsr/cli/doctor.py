@@ -38,7 +38,12 @@ def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None
         "cpu": cpu.name(),
         "cores": cpu.cores(),
         "instructions": list(cpu.instructions()),
-        "int8": {"faster": bool(cpu.int8_instructions()), "saturates": cpu.int8_saturates()},
+        "kind": cpu.kind(),
+        "limit": cpu.limit(),
+        "int8": {
+            "faster": cpu.int8_is_faster(backends.settle("auto")),
+            "saturates": cpu.int8_saturates(),
+        },
         "memory_available_bytes": memory.available(),
         "packages": {
             name: machine.installed_version(name) for name in ("numpy", "pyvips", "pyvips-binary")
@@ -66,8 +71,9 @@ def _text(found: dict[str, Any]) -> str:
     rows = [
         ("vdsr", f"{found['vdsr']} (Python {found['python']}, {found['system']})"),
         ("CPU", f"{found['cpu']}, {found['cores']} cores"),
+        ("kind", found["kind"] + (f", limited to {found['limit']}" if found["limit"] else "")),
         ("instructions", ", ".join(found["instructions"]) or "unknown"),
-        ("int8", _int8()),
+        ("int8", _int8(found["int8"])),
         ("memory", f"{memory.format_size(found['memory_available_bytes'])} available"),
         ("libvips", found["libvips"]),
     ]
@@ -82,16 +88,11 @@ def _text(found: dict[str, Any]) -> str:
     return "\n".join(f"{name:<21}{value}" for name, value in rows)
 
 
-def _int8() -> str:
+def _int8(found: dict[str, bool]) -> str:
     """What this CPU makes of int8, for people."""
-    from vdsr.inference import cpu
-
-    found = cpu.int8_instructions()
-    if found:
-        return f"faster than float here, by {', '.join(found)}"
-    if cpu.int8_saturates():
-        return "8-bit weights saturate here: 'vdsr quantize --target avx2' makes 7-bit ones"
-    return "not known to be faster here"
+    speed = "faster than fp32" if found["faster"] else "not measured to be faster than fp32"
+    right = "sums of 8-bit weights saturate, 7-bit ones are right" if found["saturates"] else ""
+    return f"{speed} on processors of this kind; {right or '8-bit weights are right'}"
 
 
 def _backend(name: str, model: ModelFile) -> dict[str, Any]:

@@ -35,12 +35,13 @@ def info(
     width, height = parse_box(size)
     check_outputs(json=json, overwrite=overwrite)
     file = load_model(model)
-    net, card = file.architecture, file.metadata
+    net, card, bits = file.architecture, file.metadata, file.weight_bits
     content = {
         "name": card.name,
         "version": card.version,
         "sha256": file.digest,
         "precision": card.precision,
+        "weight_bits": file.weight_bits,
         "luma": card.luma,
         "scales": list(card.scales),
         "training_data": card.training_data,
@@ -60,7 +61,7 @@ def info(
     rows = [
         ("model", f"{card.name} {card.version}"),
         ("sha256", file.digest),
-        ("precision", card.precision),
+        ("precision", card.precision + (f", {bits}-bit weights" if bits else "")),
         ("luma", f"{card.luma} range"),
         ("scales", ", ".join(f"x{scale}" for scale in card.scales)),
         ("training data", card.training_data),

@@ -10,15 +10,18 @@ import typer
 
 from vdsr.cli.console import check_outputs, report, say, say_left_out
 from vdsr.cli.options import Json, Overwrite, Quiet
-from vdsr.errors import UsageError, among
+from vdsr.errors import UsageError, VdsrError, among
 from vdsr.extras import require
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vdsr.quantization.picture_choice import PictureChoice
+    from vdsr.quantization.report import LayerCost
     from vdsr.quantization.search import Trial
 
-# Bits of a weight, by what the processor adds up without saturating.
-TARGETS = {"vnni": 8, "avx2": 7}
+# Bits of a weight: 7 are right on every processor, 8 where none saturates.
+TARGETS = {"any": 7, "avx2": 7, "vnni": 8}
 
 
 def quantize(
@@ -53,9 +56,12 @@ def quantize(
     target: Annotated[
         str,
         typer.Option(
-            "--target", metavar="NAME", help="vnni: 8-bit weights; avx2: 7 bits, where 8 saturate."
+            "--target",
+            metavar="NAME",
+            help="any: 7-bit weights, right on every processor (avx2 is the same); vnni: 8 bits,"
+            " which saturate on x86 without VNNI.",
         ),
-    ] = "vnni",
+    ] = "any",
     keep_float: Annotated[
         str | None,
         typer.Option(
@@ -69,7 +75,7 @@ def quantize(
         ),
     ] = 1.0,
     patches: Annotated[
-        int, typer.Option("--patches", metavar="N", help="Patches of 96 px to calibrate on.")
+        int, typer.Option("--patches", metavar="N", help="Patches of 96 x 96 px to calibrate on.")
     ] = 48,
     validation: Annotated[
         list[Path] | None,
@@ -81,7 +87,12 @@ def quantize(
     ] = None,
     max_drop: Annotated[
         float,
-        typer.Option("--max-drop", metavar="DB", help="Above this loss nothing is written."),
+        typer.Option(
+            "--max-drop",
+            metavar="DB",
+            help="Above this loss the model is not written: exit code 1. The report is, and the"
+            " rejected model is kept under another name.",
+        ),
     ] = 0.05,
     name: Annotated[
         str | None,
@@ -111,7 +122,7 @@ def quantize(
     from vdsr.quantization.picture_choice import choose_pictures
     from vdsr.quantization.pictures import VALIDATION_PICTURES, prepare, smallest_side, useful
     from vdsr.quantization.quantizer import QuantizationSettings
-    from vdsr.quantization.search import AUTO, check_gate, trials, ways
+    from vdsr.quantization.search import AUTO, failure, settings_to_try, trials
     from vdsr.quantization.thresholds import ALIASES
 
     if output.suffix != ".onnx":
@@ -128,18 +139,20 @@ def quantize(
         keep_float=None if keep_float is None else _layers(keep_float),
         equalize=equalize,
     )
-    settings = ways(first, method)
+    settings = settings_to_try(first, method)
     require("onnx", *(name for name in ("onnxruntime", "torch") if name == backend))
     check_outputs(output, page, json=json, overwrite=overwrite)
     # Minutes before it is needed: what writes the file may be missing.
     check_opset(DEFAULT_OPSET, int8=True)
     source = load_model(model)
-    smallest, apart = smallest_side(source.metadata), bool(validation)
-    given = choose_pictures(calibration, useful(patches, apart=apart), smallest=smallest)
+    apart, color = bool(validation), source.metadata.planes == 3
+    smallest = smallest_side(source.metadata)
+    wanted = useful(patches, apart=apart)
+    given = choose_pictures(calibration, wanted, smallest=smallest, color=color)
     _tell_choice(given, "calibrating" if apart else "calibrating and validating", quiet)
     measured = None
     if validation:
-        measured = choose_pictures(validation, VALIDATION_PICTURES, smallest=smallest)
+        measured = choose_pictures(validation, VALIDATION_PICTURES, smallest=smallest, color=color)
         _tell_choice(measured, "validating", quiet)
     ready = prepare(
         given.pictures,
@@ -153,19 +166,48 @@ def quantize(
     tell = (lambda trial: None) if quiet else _tell
     found = trials(source, ready, settings, name=name, backend=backend, done=tell)
     best = found[0]
-    check_gate(best, max_drop)
     costs = reports.layer_costs(best.quantized, ready.patches)
-    write_whole(output, best.model.data)
+    failed = failure(best, max_drop)
+    written = output
+    if failed is not None:
+        # The same table gives the same name and the same file: nothing else is replaced.
+        written = output.with_suffix(f".rejected-{best.quantized.digest[:8]}.onnx")
+    write_whole(written, best.model.data)
+    _write_report(found, costs, written, failed is None, page=page, quiet=quiet, json=json)
+    if failed is not None:
+        raise VdsrError(
+            f"{failed} (--max-drop): nothing is written to {output}; what was computed is in"
+            f" {written}. {reports.advice(best.quantized, costs, methods=len(found))}"
+        )
+
+
+def _write_report(
+    found: Sequence[Trial],
+    costs: Sequence[LayerCost],
+    written: Path,
+    passed: bool,
+    *,
+    page: Path | None,
+    quiet: bool,
+    json: str | None,
+) -> None:
+    """Say what was found, in all the forms that were asked for."""
+    from vdsr.outputs import write_whole
+    from vdsr.quantization import report as reports
+
+    best = found[0]
+    card, table = best.model.metadata, best.quantized.digest
     if page is not None:
-        heading = f"{best.model.metadata.name} {best.model.metadata.version}"
-        write_whole(page, reports.page(found, costs, heading=heading).encode())
+        html = reports.page(found, costs, heading=f"{card.name} {card.version}")
+        write_whole(page, html.encode())
     text = (
         f"{reports.summary(found).text()}\n\n{reports.layers(costs).text()}\n"
         f"{reports.most_costly(best.quantized, costs)}\n"
-        f"{output}: int8 by {best.quantized.settings.method}, loses at most"
-        f" {best.worst:.4f} dB, table {best.quantized.digest[:12]}, sha256 {best.model.digest[:12]}"
+        f"{written}: int8 by {best.quantized.settings.method},"
+        f" {best.quantized.settings.weight_bits}-bit weights, loses at most {best.worst:.4f} dB,"
+        f" table {table[:12]}, sha256 {best.model.digest[:12]}"
     )
-    content = {"output": str(output), "sha256": best.model.digest}
+    content = {"output": str(written), "passed": passed, "sha256": best.model.digest}
     report(text, {**content, **reports.as_json(found, costs)}, quiet=quiet, json=json)
 
 

@@ -11,8 +11,8 @@ from vdsr.model.file import ModelFile, load_model, shipped_models
 
 # Shipped models have their int8 form beside them under this name.
 _INT8 = "-int8"
-# Backends that run int8 files as integers.
-_INTEGER_BACKENDS = ("openvino", "onnxruntime")
+# Of a weight: two products of 255 and this fit in 16 bits.
+_NEVER_SATURATES = 64
 
 
 def select(
@@ -21,7 +21,7 @@ def select(
     """Settle what `auto` stands for, int8 included.
 
     A shipped model stands for its int8 form, too: that is taken if int8 is asked for; with
-    `auto`, where the backend runs integers and this CPU multiplies them faster than floats.
+    `auto`, where the backend is faster in int8 on processors of this kind.
     A model file is what it is.
 
     Args:
@@ -48,19 +48,16 @@ def int8_form(model: str) -> str | None:
 
 
 def _faster(backend: str, precision: str) -> bool:
-    return (
-        precision == "auto"
-        and bool(cpu.int8_instructions())
-        and backends.settle(backend) in _INTEGER_BACKENDS
-    )
+    return precision == "auto" and cpu.int8_is_faster(backends.settle(backend))
 
 
 def int8_notice(model: ModelFile) -> str | None:
     """What is to be said of an int8 model on this CPU, or None."""
-    bits = model.metadata.calibration.get("weight_bits", 8)
-    if model.metadata.precision != "int8" or bits == 7 or not cpu.int8_saturates():
+    if model.metadata.precision != "int8" or model.largest_integer <= _NEVER_SATURATES:
+        return None
+    if not cpu.int8_saturates():
         return None
     return (
-        "this CPU has no VNNI: sums of 8-bit weights are cut off there, which can be seen;"
-        " 'vdsr quantize --target avx2' makes a model with 7 bits"
+        "this CPU has no VNNI: sums of this model's 8-bit weights are cut off here, which can be"
+        " seen; 'vdsr quantize --target any' makes a model with 7 bits"
     )

@@ -160,6 +160,24 @@ class Architecture:
     def _weights(self) -> int:
         return sum(layer.weight.size for layer in self)
 
+    def folded(self, x: FloatArray) -> FloatArray:
+        """What the first layer takes of pictures: their squares of px behind each other.
+
+        Args:
+            x: float32 `[N, planes, H, W]`, H and W multiples of `fold`.
+
+        Returns:
+            float32 `[N, planes x fold x fold, H / fold, W / fold]`; `x` for a fold of 1.
+        """
+        if self.fold == 1:
+            return x
+        count, planes, height, width = x.shape
+        f = self.fold
+        squares = x.reshape(count, planes, height // f, f, width // f, f)
+        return np.ascontiguousarray(
+            squares.transpose(0, 1, 3, 5, 2, 4).reshape(count, -1, height // f, width // f)
+        )
+
     def cells(self, height: int, width: int) -> int:
         """Squares of `fold` x `fold` px that cover a picture: its px, for a fold of 1."""
         return -(-height // self.fold) * -(-width // self.fold)

@@ -281,6 +281,17 @@ class ModelFile:
         except RuntimeError as error:
             raise ModelError(f"{self.source}: OpenVINO cannot read it") from error
 
+    @property
+    def largest_integer(self) -> int:
+        """The largest absolute value of its int8 weights; 0 for floats."""
+        largest = (np.abs(layer.weight.astype(np.int16)).max() for layer in self.quantized.values())
+        return max((int(one) for one in largest), default=0)
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Bits that its int8 weights use, sign included; None for floats."""
+        return self.largest_integer.bit_length() + 1 if self.quantized else None
+
     def _check(self, file: OnnxFile) -> None:
         """Compare the file with what would be written for its layers and metadata.
 

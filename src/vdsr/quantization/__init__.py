@@ -1,1 +1,1 @@
-"""int8: calibration, quantisation, and what both cost."""
+"""int8: calibration, quantization, and what both cost."""

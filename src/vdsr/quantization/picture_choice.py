@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vdsr.data import leaks
 from vdsr.data.folders import files_in, none_found, usable
-from vdsr.data.packfile import Luma
+from vdsr.data.packfile import Picture
 from vdsr.quantization.spread import spread
 
 
@@ -18,19 +18,22 @@ class PictureChoice:
     """Pictures that were read.
 
     Attributes:
-        pictures: uint8 `[H, W]`, studio-range luma, in the order of their names.
+        pictures: uint8 `[H, W]`, studio-range luma, or RGB `[H, W, 3]`; in the order of their
+            names.
         names: folder and path of each.
         files: how many picture files the folders hold.
         left_out: those that were read and not taken: a line each, with the reason.
     """
 
-    pictures: tuple[Luma, ...]
+    pictures: tuple[Picture, ...]
     names: tuple[str, ...]
     files: int
     left_out: tuple[str, ...]
 
 
-def choose_pictures(folders: Sequence[Path], count: int, *, smallest: int) -> PictureChoice:
+def choose_pictures(
+    folders: Sequence[Path], count: int, *, smallest: int, color: bool = False
+) -> PictureChoice:
     """Read pictures of some folders, and no more than are needed.
 
     Left out, and replaced by others, are files that cannot be read, pictures that are too
@@ -40,6 +43,7 @@ def choose_pictures(folders: Sequence[Path], count: int, *, smallest: int) -> Pi
         folders: searched with all folders below them.
         count: how many pictures, 1 or more; fewer if there are no more.
         smallest: px that both sides have at least.
+        color: whether they are to be RGB, or luma.
 
     Raises:
         InputError: if a folder is missing, or no picture is left.
@@ -50,6 +54,7 @@ def choose_pictures(folders: Sequence[Path], count: int, *, smallest: int) -> Pi
     read = usable(
         (files[i] for i in spread(len(files))),
         smallest=smallest,
+        color=color,
         known=leaks.published(),
         left_out=left_out,
     )

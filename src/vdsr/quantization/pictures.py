@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vdsr.data.packfile import Picture
 from vdsr.errors import InputError
 from vdsr.imaging.color import RANGES, STUDIO
 from vdsr.imaging.degrade import crop_to_multiple, degrade
@@ -15,18 +16,19 @@ from vdsr.imaging.metrics import psnr
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelMetadata
 
-SIDE = 96
 PATCHES = 48
+# Of a patch, in px, or in squares of px for a network that folds them.
+_SIDE = 96
+# Beyond it, patches become more instead of larger: photographs are of that size at least.
+_LARGEST_FOLD = 2
 VALIDATION_PICTURES = 12
-# To so many patches of photographs one is drawn.
+# One patch is drawn for every twelve of photographs.
 _PER_DRAWN = 12
 _STROKES = 60
 # Of a validation picture, its middle.
 _VALIDATION_SIDE = 240
-# Every so manieth picture is kept out of calibration if no others are given to validate on.
+# Every fourth picture is kept out of calibration if no others are given to validate on.
 _KEPT_OUT = 4
-
-Luma = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,8 @@ class Pictures:
     """Pictures for a network, made ready.
 
     Attributes:
-        patches: float32 `[N, 1, P, P]`, enlarged luma / 255, to calibrate on; the last ones are
-            drawn.
+        patches: float32 `[N, planes, P, P]`, enlarged luma (or Y, Cb, Cr) / 255, to calibrate
+            on; the last ones are drawn.
         validation: to measure on.
         names: of the calibration pictures.
         apart: whether no picture serves for both.
@@ -51,28 +53,28 @@ class Validation:
     """Middles of pictures, shrunk and enlarged by every scale of a network.
 
     Args:
-        pictures: uint8 `[H, W]`, studio-range luma.
+        pictures: uint8 `[H, W]`, studio-range luma; RGB `[H, W, 3]` for a network of Y, Cb, Cr.
         metadata: of the network.
     """
 
-    def __init__(self, pictures: Sequence[Luma], metadata: ModelMetadata) -> None:
+    def __init__(self, pictures: Sequence[Picture], metadata: ModelMetadata) -> None:
         every = max(1, -(-len(pictures) // VALIDATION_PICTURES))
         self._cases = [
-            (scale, *_pair(_middle(picture), scale, metadata))
+            (scale, *_pair(_middle(picture), scale, metadata, multiple=lcm(scale, metadata.fold)))
             for picture in pictures[::every]
             for scale in metadata.scales
         ]
 
     def measure(self, run: Callable[[FloatArray], FloatArray]) -> dict[str, float]:
-        """Mean PSNR by scale, of a network from `[1, 1, H, W]` to the same.
+        """Mean PSNR by scale, of a network from `[1, planes, H, W]` to the same.
 
         Returns:
             `{"x2": 39.1, ...}` in dB of the range 0..255, the output clipped and not rounded,
-            `scale` px shaved.
+            `scale` px shaved, all planes together.
         """
         found: dict[str, list[float]] = {}
         for scale, degraded, original in self._cases:
-            restored = np.clip(run(degraded[None, None]), 0.0, 1.0)[0, 0]
+            restored = np.clip(run(degraded[None]), 0.0, 1.0)[0]
             value = psnr(restored, original, data_range=1.0, border=scale)
             found.setdefault(f"x{scale}", []).append(value)
         return {name: float(np.mean(values)) for name, values in found.items()}
@@ -80,7 +82,11 @@ class Validation:
 
 def smallest_side(metadata: ModelMetadata) -> int:
     """What both sides of a picture must have, in px, for a patch at every scale."""
-    return SIDE + max(metadata.scales)
+    return _side(metadata) + max(metadata.scales)
+
+
+def _side(metadata: ModelMetadata) -> int:
+    return _SIDE * min(metadata.fold, _LARGEST_FOLD)
 
 
 def useful(patches: int, *, apart: bool) -> int:
@@ -97,27 +103,29 @@ def useful(patches: int, *, apart: bool) -> int:
 
 
 def prepare(
-    pictures: Sequence[Luma],
+    pictures: Sequence[Picture],
     names: Sequence[str],
     metadata: ModelMetadata,
     *,
-    validation: Sequence[Luma] | None = None,
+    validation: Sequence[Picture] | None = None,
     patches: int = PATCHES,
 ) -> Pictures:
     """Make pictures ready for a network.
 
     Args:
-        pictures: uint8 `[H, W]`, studio-range luma, at least one.
+        pictures: uint8 `[H, W]`, studio-range luma, at least one; RGB `[H, W, 3]` for a network
+            of Y, Cb, Cr.
         names: of the pictures.
-        metadata: of the network: its scales and its range.
+        metadata: of the network: its scales, range, planes and fold.
         validation: pictures to measure on; None keeps every fourth of the others apart.
-        patches: how many to calibrate on.
+        patches: how many to calibrate on; as many times more for a fold above 2 as its patches
+            hold less.
 
     Raises:
         InputError: if no picture is as large as a patch.
     """
     keep = smallest_side(metadata)
-    large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape) >= keep]
+    large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape[:2]) >= keep]
     if not large:
         raise InputError(f"no calibration picture is at least {keep} px to both sides")
     apart = validation is not None or len(large) >= _KEPT_OUT
@@ -125,6 +133,7 @@ def prepare(
         validation = [p for _, p in (large[_KEPT_OUT - 1 :: _KEPT_OUT] or large)]
         if apart:
             large = [one for i, one in enumerate(large) if (i + 1) % _KEPT_OUT]
+    patches = -(-patches * max(metadata.fold, _LARGEST_FOLD) ** 2 // _LARGEST_FOLD**2)
     if len(large) > patches:
         large = [large[i * len(large) // patches] for i in range(patches)]
     return Pictures(
@@ -135,55 +144,73 @@ def prepare(
     )
 
 
-def _patches(pictures: Sequence[Luma], metadata: ModelMetadata, count: int) -> FloatArray:
+def _patches(pictures: Sequence[Picture], metadata: ModelMetadata, count: int) -> FloatArray:
     """Patches evenly over pictures and scales, at places that do not depend on chance.
 
     A twelfth as many are drawn, and come after them.
     """
-    found = []
+    found, patch = [], _side(metadata)
     for i in range(count):
         picture = pictures[i % len(pictures)]
         scale = metadata.scales[i % len(metadata.scales)]
         # A golden-ratio walk over the picture: even, and never the same place twice.
-        height, width = (side - SIDE - scale for side in picture.shape)
+        height, width = (side - patch - scale for side in picture.shape[:2])
         top = int((i * 0.7548776662) % 1.0 * (height + 1)) // scale * scale
         left = int((i * 0.5698402910) % 1.0 * (width + 1)) // scale * scale
-        side = SIDE + scale
-        window = picture[top : top + side - side % scale, left : left + side - side % scale]
-        degraded, _ = _pair(window, scale, metadata)
-        found.append(degraded[:SIDE, :SIDE])
+        side = patch + scale
+        window = picture[top : top + side, left : left + side]
+        found.append(_pair(window, scale, metadata)[0][:, :patch, :patch])
     for i in range(-(-count // _PER_DRAWN)):
         scale = metadata.scales[i % len(metadata.scales)]
-        degraded, _ = _pair(_drawn(i, SIDE + scale), scale, metadata)
-        found.append(degraded[:SIDE, :SIDE])
-    return np.stack(found)[:, None]
+        drawn = _drawn(i, patch + scale, color=metadata.planes == 3)
+        found.append(_pair(drawn, scale, metadata)[0][:, :patch, :patch])
+    return np.stack(found)
 
 
-def _drawn(i: int, side: int) -> Luma:
+def _drawn(i: int, side: int, *, color: bool) -> Picture:
     """Strokes of black on white, or white on black, as in print: uint8 `[side, side]`.
 
-    Photographs seldom have such contrast, and what is beyond their range int8 cuts off.
+    Photographs seldom have such contrast, and what is beyond their range int8 cuts off. In
+    color, RGB `[side, side, 3]`, the strokes have those of all corners of the cube.
     """
     rng = np.random.default_rng(i)
     paper, ink = (235, 16) if i % 2 else (16, 235)
-    picture = np.full((side, side), paper, np.uint8)
-    for _ in range(_STROKES):
+    if color:
+        paper = 255 if i % 2 else 0
+    picture = np.full((side, side, 3) if color else (side, side), paper, np.uint8)
+    for stroke in range(_STROKES):
         top, left = rng.integers(0, side, 2)
         width, length = rng.integers(1, 7), rng.integers(4, 30)
         height, width = (width, length) if rng.random() < 0.5 else (length, width)
-        picture[top : top + height, left : left + width] = ink
+        corner = [255 * (stroke >> bit & 1) for bit in range(3)]
+        picture[top : top + height, left : left + width] = corner if color else ink
     return picture
 
 
-def _pair(picture: Luma, scale: int, metadata: ModelMetadata) -> tuple[FloatArray, FloatArray]:
-    """Degraded and original, float32 `[H, W]`, as the network takes them."""
+def _pair(
+    picture: Picture, scale: int, metadata: ModelMetadata, *, multiple: int | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Degraded and original, float32 `[planes, H, W]`, as the network takes them.
+
+    Args:
+        picture: see `prepare`.
+        scale: of the degradation.
+        metadata: of the network.
+        multiple: what both sides are cut to a multiple of; the scale if None.
+    """
+    if (picture.ndim == 3) != (metadata.planes == 3):
+        raise ValueError(f"a picture of {picture.ndim} axes for {metadata.planes} planes")
     color = RANGES[metadata.luma]
-    plane = crop_to_multiple(picture, scale).astype(np.float32)
-    if color is not STUDIO:
-        plane = (plane - np.float32(16.0)) * np.float32(255.0 / 219.0)
-    return degrade(plane, scale) / np.float32(255.0), plane / np.float32(255.0)
+    if picture.ndim == 3:
+        planes = color.to_ycbcr(np.moveaxis(picture, -1, 0).astype(np.float32))
+    else:
+        planes = picture[None].astype(np.float32)
+        if color is not STUDIO:
+            planes = (planes - np.float32(16.0)) * np.float32(255.0 / 219.0)
+    planes = crop_to_multiple(planes, multiple or scale)
+    return degrade(planes, scale) / np.float32(255.0), planes / np.float32(255.0)
 
 
-def _middle(picture: Luma) -> Luma:
-    top, left = (max(0, (side - _VALIDATION_SIDE) // 2) for side in picture.shape)
+def _middle(picture: Picture) -> Picture:
+    top, left = (max(0, (side - _VALIDATION_SIDE) // 2) for side in picture.shape[:2])
     return picture[top : top + _VALIDATION_SIDE, left : left + _VALIDATION_SIDE]

@@ -21,7 +21,7 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
 
     Args:
         architecture: the layers.
-        inputs: float32 `[N, 1, H, W]`, what it is calibrated on there.
+        inputs: float32 `[N, planes, H, W]`, what it is calibrated on there.
 
     Returns:
         Layers with biases, the last ones too.
@@ -30,5 +30,5 @@ def equalized(architecture: Architecture, inputs: FloatArray) -> Architecture:
         VdsrError: if a layer's input is 0 everywhere or infinite.
     """
     # The first layer takes the picture itself, which is exact in 8 bits.
-    settings = QuantizationSettings(method="kl", equalize=_POWER, keep_float=(0,))
+    settings = QuantizationSettings(method="kl", weight_bits=8, equalize=_POWER, keep_float=(0,))
     return quantize(architecture, inputs, settings).architecture

@@ -1,8 +1,8 @@
 """From float layers to int8 ones: ranges, integers, and biases that make up for both.
 
-Layer after layer, quantised networks run beside the float one on the calibration
+Layer after layer, quantized networks run beside the float one on the calibration
 pictures. Each layer's input range comes from a histogram (`thresholds`), its weights are
-fitted anew to the inputs that the layers before have spoiled, and become integers whose
+fitted anew to the inputs that int8 has left of the layers before, and become integers whose
 errors cancel (`weights`), and its bias takes up the mean difference
 that is left between the two networks, channel by channel ("bias correction": M. Nagel et
 al., ICCV 2019, https://arxiv.org/abs/1906.04721, section 4.2, here with measured inputs).
@@ -45,12 +45,13 @@ _MOMENT_PIXELS = 500_000
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationSettings:
-    """How to quantise.
+    """How to quantize.
 
     Attributes:
         method: how activations are calibrated, one of `METHODS`.
         percentile: for the method of that name, 90..100.
-        weight_bits: 8, or 7 for CPUs without VNNI, where sums of two products saturate.
+        weight_bits: 7, right on every processor; or 8, which saturate where sums of two
+            products are cut off at 16 bits: on x86 without VNNI.
         keep_float: layers that stay in float, by index; None is the first and the last.
         equalize: power by which channels are brought to one range, 0..1; see `equalize`.
         split: let idle channels take a share of those whose rounding costs most; see `split`.
@@ -64,7 +65,7 @@ class QuantizationSettings:
 
     method: str = "minmax"
     percentile: float = 99.999
-    weight_bits: int = 8
+    weight_bits: int = 7
     keep_float: tuple[int, ...] | None = None
     equalize: float = 1.0
     split: bool = True
@@ -78,7 +79,7 @@ class QuantizationSettings:
         if not 90.0 <= self.percentile <= 100.0:
             raise UsageError(f"a percentile lies in 90..100, not {self.percentile}")
         if not 0.0 <= self.equalize <= 1.0:
-            raise UsageError(f"equalisation lies in 0..1, not {self.equalize}")
+            raise UsageError(f"equalization lies in 0..1, not {self.equalize}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class Quantized:
 
     Attributes:
         settings: how it was made.
-        exact: the network in float32, equalised and split.
+        exact: the network in float32, equalized and split.
         shifts: by how much of a step a layer's input is shifted before it is rounded, float32
             `[in]`, by index of the layer; those that are not there, by nothing. The biases
             before have it already.
@@ -138,62 +139,64 @@ class Quantized:
 def quantize(
     architecture: Architecture, patches: FloatArray, settings: QuantizationSettings
 ) -> Quantized:
-    """Quantise a network.
+    """Quantize a network.
 
     Args:
         architecture: its layers.
-        patches: float32 `[N, 1, P, P]`, what it takes: bicubically enlarged luma / 255.
+        patches: float32 `[N, planes, P, P]`, what it takes: bicubically enlarged luma, or Y,
+            Cb, Cr, / 255; P a multiple of its fold.
         settings: how.
 
     Raises:
         UsageError: for layers that do not exist, or if none is left in int8.
         VdsrError: if a layer's input range is 0 or infinite; the layer is named.
     """
-    return quantize_in_ways(architecture, patches, [settings])[0]
+    return quantize_variants(architecture, patches, [settings])[0]
 
 
-def quantize_in_ways(
-    architecture: Architecture, patches: FloatArray, ways: Sequence[QuantizationSettings]
+def quantize_variants(
+    architecture: Architecture, patches: FloatArray, settings: Sequence[QuantizationSettings]
 ) -> tuple[Quantized, ...]:
-    """Quantise a network in several ways, all beside one run of the float network.
+    """Quantize a network with several settings, all beside one run of the float network.
 
     Args:
         architecture, patches: see `quantize`.
-        ways: how, at least one, that share `equalize`, `split` and `keep_float`.
+        settings: at least one; all share `equalize`, `split` and `keep_float`.
 
     Returns:
-        One for every way, in their order.
+        One for each of the settings, in their order.
 
     Raises:
         UsageError, VdsrError: see `quantize`.
-        ValueError: for ways that do not.
+        ValueError: for settings that do not.
     """
-    if len({(way.equalize, way.split, way.keep_float) for way in ways}) != 1:
-        raise ValueError("the ways share no float network")
-    chosen = _chosen(architecture, ways[0])
-    architecture, shifts = _prepared(architecture, patches, ways[0], chosen)
-    walks = [_Walk(way, patches) for way in ways]
+    if len({(one.equalize, one.split, one.keep_float) for one in settings}) != 1:
+        raise ValueError("the settings do not share a float network")
+    chosen = _chosen(architecture, settings[0])
+    pixels, patches = patches.size, architecture.folded(patches)
+    architecture, shifts = _prepared(architecture, patches, settings[0], chosen)
+    variants = [_Variant(one, patches) for one in settings]
     exact, spare = patches, None
     for i, layer in enumerate(architecture):
         wanted = Convolution(layer, relu=False)(exact, spare)
         histogram = Histogram.of(exact) if i in chosen else None
         # What is infinite is named where the next layer finds no scale for it.
         with np.errstate(invalid="ignore"):
-            for walk in walks:
-                walk.take(i, layer, exact, wanted, histogram, shifts.get(i))
+            for variant in variants:
+                variant.append(i, layer, exact, wanted, histogram, shifts.get(i))
         spare = exact if i else None
         exact = np.maximum(wanted, 0.0, out=wanted)
     return tuple(
         Quantized(
-            settings=walk.settings,
+            settings=variant.settings,
             exact=architecture,
             shifts=shifts,
-            architecture=replace(architecture, layers=tuple(walk.layers)),
-            layers=walk.quantized,
-            table=tuple(walk.table),
-            pixels=patches.size,
+            architecture=replace(architecture, layers=tuple(variant.layers)),
+            layers=variant.quantized,
+            table=tuple(variant.table),
+            pixels=pixels,
         )
-        for walk in walks
+        for variant in variants
     )
 
 
@@ -207,7 +210,7 @@ def _prepared(
     shifts: dict[int, FloatArray] = {}
     if not settings.equalize and not settings.split:
         return architecture, shifts
-    highest = maxima(architecture, patches)
+    highest = _maxima(architecture, patches)
     if settings.equalize:
         architecture = equalize(architecture, highest, settings.equalize)
     layers = list(architecture)
@@ -218,15 +221,15 @@ def _prepared(
     return replace(architecture, layers=tuple(layers)), shifts
 
 
-class _Walk:
-    """One way's network, on its way through the layers.
+class _Variant:
+    """A network in int8 as it grows, layer by layer.
 
     Args:
-        settings: the way.
-        patches: float32 `[N, 1, P, P]`.
+        settings: how it is quantized.
+        patches: float32 `[N, in, P, P]`, what the first layer takes.
 
     Attributes:
-        layers, quantized, table: see `Quantized`; of the layers that were taken.
+        layers, quantized, table: see `Quantized`; of the layers so far.
     """
 
     def __init__(self, settings: QuantizationSettings, patches: FloatArray) -> None:
@@ -236,7 +239,7 @@ class _Walk:
         self.table: list[LayerTable] = []
         self._x = patches
 
-    def take(
+    def append(
         self,
         i: int,
         layer: Layer,
@@ -245,7 +248,7 @@ class _Walk:
         histogram: Histogram | None,
         shift: FloatArray | None,
     ) -> None:
-        """Take one layer.
+        """Quantize one layer more, or take it in float.
 
         Args:
             i: its index.
@@ -287,7 +290,7 @@ class _Walk:
         self._x = np.maximum(given, 0.0, out=given)
 
     def _shift(self, amount: FloatArray) -> None:
-        """Shift the channels behind the last layer that was taken, by less than half a step."""
+        """Shift the channels behind the last layer so far, by less than half a step."""
         before = self.layers[-1]
         bias = amount if before.bias is None else before.bias + amount
         self.layers[-1] = Layer(weight=before.weight, bias=bias)
@@ -319,13 +322,21 @@ def _chosen(architecture: Architecture, settings: QuantizationSettings) -> set[i
     # The first layer's input is the picture, which no ReLU has made positive.
     chosen = set(range(1, architecture.depth)) - set(kept)
     if not chosen:
-        raise UsageError("all layers are kept in float: nothing is left to quantise")
+        raise UsageError("all layers are kept in float: nothing is left to quantize")
     return chosen
 
 
 def maxima(architecture: Architecture, patches: FloatArray) -> list[FloatArray]:
-    """Largest value of every channel behind every layer but the last."""
-    x, found = patches, []
+    """Largest value of every channel behind every layer but the last.
+
+    Args:
+        architecture, patches: see `quantize`.
+    """
+    return _maxima(architecture, architecture.folded(patches))
+
+
+def _maxima(architecture: Architecture, x: FloatArray) -> list[FloatArray]:
+    found = []
     for layer in architecture.layers[:-1]:
         x = Convolution(layer, relu=True)(x)
         found.append(x.max((0, 2, 3)))
@@ -366,8 +377,8 @@ def _refitted(
 ) -> tuple[FloatArray, NDArray[np.float64]]:
     """The float weight that makes the best of `x`, and the second moment of `x`."""
     some = spread(len(x))[: -(-_MOMENT_PIXELS // x[0, 0].size)]
-    spoiled = x[some]
-    both = second_moment(np.concatenate([spoiled, exact[some] - spoiled], 1), layer.kernel)
+    given = x[some]
+    both = second_moment(np.concatenate([given, exact[some] - given], 1), layer.kernel)
     size = len(both) // 2
     second, cross = both[:size, :size], both[size:, :size]
     return refitted(layer.weight, second, cross), second

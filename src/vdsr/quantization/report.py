@@ -1,4 +1,4 @@
-"""What quantisation did, layer by layer: as text, as JSON, and as a page with plots."""
+"""What quantization did, layer by layer: as text, as JSON, and as a page with plots."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def layer_costs(quantized: Quantized, patches: FloatArray) -> list[LayerCost]:
     """Run the network with every int8 layer in turn, all others in float.
 
     Args:
-        quantized: what was quantised.
-        patches: float32 `[N, 1, P, P]`.
+        quantized: what was quantized.
+        patches: float32 `[N, planes, P, P]`.
     """
+    patches = quantized.exact.folded(patches)
     request = _in_turn(quantized, patches.shape[1:])
     some = patches[spread(len(patches))[:_PATCHES]]
     squares = np.zeros(len(quantized.table))
@@ -86,7 +87,7 @@ def _in_turn(quantized: Quantized, shape: tuple[int, ...]) -> openvino.InferRequ
 
 
 def summary(trials: Sequence[Trial]) -> Table:
-    """The ways that were tried, best first."""
+    """The settings that were tried, best first."""
     scales = list(trials[0].drop)
     return Table(
         ["method", *(f"loss {scale}, dB" for scale in scales)],
@@ -147,7 +148,7 @@ def page(trials: Sequence[Trial], costs: Sequence[LayerCost], *, heading: str) -
     Args:
         trials: best first, at least one.
         costs: of the best one.
-        heading: what was quantised.
+        heading: what was quantized.
     """
     body = (
         "<h2>Calibrations, best first</h2>",
@@ -166,6 +167,34 @@ def page(trials: Sequence[Trial], costs: Sequence[LayerCost], *, heading: str) -
 
 def most_costly(quantized: Quantized, costs: Sequence[LayerCost]) -> str:
     """The layers that cost most, in a line."""
-    first = sorted(costs, key=lambda cost: -cost.alone)[:3]
-    names = ", ".join(f"{cost.table.layer} ({cost.alone:.3f})" for cost in first)
+    names = ", ".join(f"{cost.table.layer} ({cost.alone:.3f})" for cost in _worst_first(costs)[:3])
     return f"of {len(quantized.layers)} int8 layers, these cost most (levels of 0..255): {names}"
+
+
+def advice(quantized: Quantized, costs: Sequence[LayerCost], *, methods: int) -> str:
+    """What may bring the loss down, in a sentence, most promising first.
+
+    Args:
+        quantized: the best network that was made.
+        costs: of its layers.
+        methods: how many methods were tried.
+    """
+    found = []
+    if methods == 1:
+        found.append("the other methods (auto tries all)")
+    everything = range(quantized.architecture.depth)
+    kept = sorted(
+        {i for i in everything if i not in quantized.layers}
+        # One at least must be left to quantize.
+        | {cost.table.layer for cost in _worst_first(costs)[: min(2, len(costs) - 1)]}
+    )
+    if len(costs) > 1:
+        found.append(f"in float also those layers that cost most: {','.join(map(str, kept))}")
+    found.append("more pictures to calibrate on, like those to be enlarged")
+    if quantized.settings.weight_bits == 7:
+        found.append("8-bit weights, for processors that do not saturate")
+    return f"What may help: {'; '.join(found)}."
+
+
+def _worst_first(costs: Sequence[LayerCost]) -> list[LayerCost]:
+    return sorted(costs, key=lambda cost: -cost.alone)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vdsr.errors import UsageError, VdsrError
+from vdsr.errors import UsageError
 from vdsr.inference import backends
 from vdsr.model.file import ModelFile, ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import Pictures
-from vdsr.quantization.quantizer import QuantizationSettings, Quantized, quantize_in_ways
+from vdsr.quantization.quantizer import QuantizationSettings, Quantized, quantize_variants
 from vdsr.quantization.thresholds import METHODS
 
 AUTO = "auto"
@@ -47,12 +47,12 @@ def trials(
     backend: str = "auto",
     done: Callable[[Trial], None] = lambda trial: None,
 ) -> tuple[Trial, ...]:
-    """Quantise a model in several ways.
+    """Quantize a model with several settings.
 
     Args:
         model: a model file in float.
         pictures: to calibrate and measure on.
-        settings: the ways, which differ in anything but `equalize`.
+        settings: share `equalize`, `split` and `keep_float`.
         name: of the int8 model; its float model's name and `-int8` if None.
         backend: what int8 and float are measured on.
         done: called after each.
@@ -65,9 +65,9 @@ def trials(
         VdsrError: if a layer has no scale.
     """
     if model.metadata.precision == "int8":
-        raise UsageError(f"{model.source}: it is in int8 already: quantise the float model")
+        raise UsageError(f"{model.source}: it is in int8 already: quantize the float model")
     name = name or f"{model.metadata.name}-int8"
-    networks = quantize_in_ways(model.architecture, pictures.patches, settings)
+    networks = quantize_variants(model.architecture, pictures.patches, settings)
     exact = _measure(model, pictures, backend, "fp32")
     found = []
     for quantized in networks:
@@ -82,25 +82,28 @@ def trials(
     return tuple(sorted(found, key=lambda trial: trial.worst))
 
 
-def ways(settings: QuantizationSettings, method: str) -> tuple[QuantizationSettings, ...]:
+def settings_to_try(
+    settings: QuantizationSettings, method: str
+) -> tuple[QuantizationSettings, ...]:
     """The settings to try: with `method`, or with all for `auto`."""
     methods = METHODS if method == AUTO else (method,)
     return tuple(replace(settings, method=one) for one in methods)
 
 
-def check_gate(best: Trial, most: float) -> None:
-    """Refuse a network that loses more than `most` dB at any scale.
+def failure(best: Trial, most: float) -> str | None:
+    """Why a network does not pass, in words: it loses more than `most` dB at some scale.
 
-    Raises:
-        VdsrError: if it does.
+    Returns:
+        None if it passes.
     """
-    # No number, which infinite outputs give, is refused, too.
-    if not best.worst <= most:
-        scale = max(best.drop, key=lambda name: best.drop[name])
-        raise VdsrError(
-            f"int8 by {best.quantized.settings.method} loses {best.worst:.4f} dB at {scale}, and"
-            f" {most:g} may be lost: nothing is written"
-        )
+    # What is not a number, which infinite outputs give, does not pass, either.
+    if best.worst <= most:
+        return None
+    scale = max(best.drop, key=lambda name: best.drop[name])
+    return (
+        f"int8 by {best.quantized.settings.method} loses {best.worst:.4f} dB at {scale}, and"
+        f" {most:g} may be lost"
+    )
 
 
 def _file(model: ModelFile, quantized: Quantized, pictures: Pictures, name: str) -> ModelFile:

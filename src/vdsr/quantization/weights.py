@@ -6,7 +6,7 @@ References:
     other, each time moving those that are still free so that the layer's output changes
     least; here for the k x k x in numbers of every output channel of a convolution.
     Y. Li et al., "GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration",
-    ICML 2025, https://arxiv.org/abs/2504.02692: fitting to spoiled inputs first.
+    ICML 2025, https://arxiv.org/abs/2504.02692: fitting to quantized inputs first.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def compensated(
 def refitted(
     weight: FloatArray, second: NDArray[np.float64], cross: NDArray[np.float64]
 ) -> FloatArray:
-    """The weight that gives of a spoiled input what it gave of the exact one, or almost.
+    """The weight that gives of a quantized input what it gave of the exact one, or almost.
 
-    Least squares: with x the exact input and x' the spoiled one, W' minimises the mean of
+    Least squares: with x the exact input and x' the quantized one, W' minimizes the mean of
     |W x - W' x'|^2, so W' = W + W E[(x - x') x'^T] (E[x' x'^T] + load)^-1. Errors of the layers
     before are made up for as far as they can be told from the input.
 
