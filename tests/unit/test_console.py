@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from vdsr.cli.progress import Counter, Estimate, PictureDisplay
+from vdsr.cli.progress import Counter, Estimate, PictureDisplay, TrainingDisplay
 from vdsr.inference.plan import Progress
+from vdsr.training.progress import TrainingProgress, share_of_run
+from vdsr.training.recipe import Stage
 
 
 def said(
@@ -61,16 +63,52 @@ def test_an_estimate_moves_between_reports_and_never_passes_the_next_one():
 def test_lines_come_although_no_tile_is_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("vdsr.cli.progress._PLAIN_INTERVAL_SECONDS", 0.1)
     shown = ""
     with PictureDisplay("a.png", quiet=False) as display:
+        monkeypatch.setattr(display, "_interval", 0.1)
         shown += _until(capsys, "a.png: at work for ")
         display(Progress(done=1_000_000, total=10_000_000, seconds=1.0, memory=2**30))
         shown = _until(capsys, "Mpixel/s, ")
     assert " left" in shown
     with Counter(quiet=False) as counter:
+        monkeypatch.setattr(counter, "_interval", 0.1)
         counter(1, 4, "pictures of Set5")
         assert "1/4 pictures of Set5" in _until(capsys, "1/4")
+
+
+def report_of_training(share: float, seconds: float) -> TrainingProgress:
+    return TrainingProgress(
+        stage=2,
+        stages=3,
+        layers=12,
+        share=share,
+        seconds=seconds,
+        loss=0.00312,
+        psnr={"x2": 36.714, "x3": 32.7},
+    )
+
+
+def test_a_run_shows_stage_share_time_loss_and_psnr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    with TrainingDisplay("cpu", quiet=False) as display:
+        display(report_of_training(0.25, 600.0))
+        display(report_of_training(0.26, 624.0))
+        monkeypatch.setattr(display, "_interval", 0.1)
+        shown = _until(capsys, "left")
+    line = shown.splitlines()[0]
+    assert line.startswith(
+        "cpu: 26 %, stage 2/3, 12 layers, loss 0.00312, x2 36.71 dB, x3 32.70 dB, 29 min "
+    )
+
+
+def test_a_share_of_a_run_counts_minutes_or_steps():
+    timed = [Stage(minutes=m, rate=1e-3) for m in (10.0, 30.0)]
+    assert share_of_run(timed, 0, 0.5) == 0.125
+    assert share_of_run(timed, 1, 1.0) == 1.0
+    stepped = [Stage(steps=s, rate=1e-3) for s in (100, 300)]
+    assert share_of_run(stepped, 1, 0.0) == 0.25
+    assert share_of_run([timed[0], stepped[0]], 1, 0.5) == 0.75
 
 
 def _until(capsys: pytest.CaptureFixture[str], text: str) -> str:

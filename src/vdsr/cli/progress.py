@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
 
     from vdsr.inference.plan import Progress
+    from vdsr.training.progress import TrainingProgress
 
 # A job that is expected to take longer is announced.
 _LONG_JOB_SECONDS = 5.0
 _PLAIN_INTERVAL_SECONDS = 5.0
+# A run lasts for hours.
+_TRAINING_INTERVAL_SECONDS = 60.0
 _TICK_SECONDS = 0.1
 # A first tile that took less has mostly shown how long a network takes to warm up.
 _TELLING_SECONDS = 1.0
@@ -73,10 +76,14 @@ class Display:
     Args:
         label: what is being done.
         quiet: show nothing at all.
+        interval: seconds between two lines, where there is no terminal.
     """
 
-    def __init__(self, label: str, *, quiet: bool) -> None:
+    def __init__(
+        self, label: str, *, quiet: bool, interval: float = _PLAIN_INTERVAL_SECONDS
+    ) -> None:
         self.label = label
+        self._interval = interval
         self.quiet = quiet
         self.estimate = Estimate()
         self.text = ""
@@ -147,7 +154,7 @@ class Display:
             now = time.monotonic()
             if self._bar is not None:
                 self.draw()
-            elif now - self._last_line >= _PLAIN_INTERVAL_SECONDS:
+            elif now - self._last_line >= self._interval:
                 self._last_line = now
                 self.draw()
 
@@ -187,6 +194,25 @@ class PictureDisplay(Display):
             f"{self.label}: {progress.total / 1e6:.1f} Mpixel will take about"
             f" {duration(seconds)} and {format_size(progress.memory)} of memory"
         )
+
+
+class TrainingDisplay(Display):
+    """Progress of a training run; takes the reports of a trainer."""
+
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        super().__init__(label, quiet=quiet, interval=_TRAINING_INTERVAL_SECONDS)
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """Take a report; see `vdsr.training.progress.TrainingProgress`."""
+        if self.quiet:
+            return
+        self._start = time.monotonic() - progress.seconds
+        self.estimate.report(progress.share, 1.0, progress.seconds)
+        facts = [f"stage {progress.stage}/{progress.stages}", f"{progress.layers} layers"]
+        if progress.loss is not None:
+            facts.append(f"loss {progress.loss:.3g}")
+        facts += [f"{name} {value:.2f} dB" for name, value in progress.psnr.items()]
+        self.text = ", ".join(facts)
 
 
 class Counter(Display):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ from vdsr.cli.console import (
     say_left_out,
 )
 from vdsr.cli.options import Json, License, Overwrite, Quiet
+from vdsr.cli.progress import TrainingDisplay
 from vdsr.errors import InputError, UsageError
 from vdsr.extras import require
 from vdsr.outputs import write_whole
@@ -112,19 +112,20 @@ def train(
         (folder / NAME).unlink(missing_ok=True)
     if not quiet:
         _announce(chosen, pack, folder)
-    outcome = run(
-        chosen,
-        pack,
-        folder,
-        start=start,
-        resume=resume,
-        options=TrainingOptions(
-            devices=devices,
-            threads=threads,
-            progress=not quiet and sys.stderr.isatty(),
-            say=(lambda line: None) if quiet else say,
-        ),
-    )
+    with TrainingDisplay(chosen.name, quiet=quiet) as display:
+        outcome = run(
+            chosen,
+            pack,
+            folder,
+            start=start,
+            resume=resume,
+            options=TrainingOptions(
+                devices=devices,
+                threads=threads,
+                progress=display,
+                say=(lambda line: None) if quiet else display.say,
+            ),
+        )
     if not outcome.finished:
         if not quiet:
             say(f"stopped after {outcome.steps} steps: the same command with --resume goes on")

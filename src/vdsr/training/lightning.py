@@ -40,7 +40,7 @@ def device_name(devices: int) -> str:
 
 
 def make_trainer(
-    logs: Path, *, precision: str, devices: int, progress: bool, stop: Callable[[], None]
+    logs: Path, *, precision: str, devices: int, stop: Callable[[], None]
 ) -> pl.Trainer:
     """A trainer that runs until it is told to stop, and keeps no checkpoints of its own.
 
@@ -48,7 +48,6 @@ def make_trainer(
         logs: folder for `metrics.csv` and TensorBoard's files, a new version at each start.
         precision: `32`, `bf16` or `16`.
         devices: GPUs, or processes on a CPU.
-        progress: whether to draw a bar.
         stop: called at the first SIGINT or SIGTERM.
     """
     return pl.Trainer(
@@ -64,7 +63,7 @@ def make_trainer(
         benchmark=torch.cuda.is_available(),
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         use_distributed_sampler=False,
     )
 

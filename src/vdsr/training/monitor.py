@@ -32,6 +32,7 @@ class Monitor:
     Attributes:
         bicubic: PSNR of bicubic, by scale.
         scores: what was measured so far.
+        loss: the last one that was looked at; None before.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Monitor:
         self._validation, self._folder, self._say = validation, folder, say
         self.bicubic = validation.bicubic()
         self.scores = list(scores)
+        self.loss: float | None = None
         self._best = math.inf
         self._looked, self._counted_from = time.monotonic(), 0
 
@@ -88,6 +90,7 @@ class Monitor:
                 module, f"the loss diverges: {ratio / self._best:.0f} times its best"
             )
         self._best = min(self._best, ratio)
+        self.loss = value
         figures = {
             "loss": value,
             "loss_of_bicubic": nothing,

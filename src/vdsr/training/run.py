@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vdsr.model.architecture import Architecture
+from vdsr.training.progress import OnTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +58,12 @@ class TrainingOptions:
         threads: of a CPU; 0 for as many as the machine has. Each works on a part of
             every batch, so that sums are rounded otherwise with another number.
         save_seconds: time between checkpoints.
-        progress: whether to draw a progress bar.
+        progress: called after every step of the leading process.
         say: takes a line of text for people, now and then.
     """
 
     devices: int = 1
     threads: int = 0
     save_seconds: float = 120.0
-    progress: bool = False
+    progress: OnTraining | None = None
     say: Callable[[str], None] = lambda line: None

@@ -23,6 +23,7 @@ from vdsr.training.monitor import Monitor
 from vdsr.training.network import Chain
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
+from vdsr.training.progress import TrainingProgress, share_of_run
 from vdsr.training.recipe import Recipe
 from vdsr.training.run import Outcome, Start, TrainingOptions
 from vdsr.training.validation import Validation, hold_out
@@ -206,7 +207,6 @@ class _Training:
                         self._folder / "logs",
                         precision=self._recipe.precision,
                         devices=self._options.devices,
-                        progress=self._options.progress,
                         stop=self._stop,
                     )
                     trainer.fit(module)
@@ -239,6 +239,8 @@ class _Training:
     def _after_step(self, module: StageModule) -> None:
         self._monitor.after_step(module, self._before)
         self._before = module.share_done()
+        if self._options.progress is not None and lightning.leads():
+            self._options.progress(self._progress(module))
         stopped = self._stopped
         if module.trainer.world_size > 1:
             stopped = module.trainer.strategy.reduce_boolean_decision(stopped, all=False)
@@ -249,6 +251,19 @@ class _Training:
             if lightning.leads():
                 save_checkpoint(self._here(module), self._path)
             self._saved = time.monotonic()
+
+    def _progress(self, module: StageModule) -> TrainingProgress:
+        stages, at = self._recipe.stages, self._state.stage
+        last = self._monitor.scores[-1] if self._monitor.scores else {}
+        return TrainingProgress(
+            stage=at + 1,
+            stages=len(stages),
+            layers=len(module.network.layers),
+            share=share_of_run(stages, at, module.share_done()),
+            seconds=module.seconds_before + module.seconds,
+            loss=self._monitor.loss,
+            psnr={name: value for name, value in last.items() if name.startswith("x")},
+        )
 
     def _here(self, module: StageModule) -> Checkpoint:
         """The run as it stands, in the middle of a stage, with weights that are all numbers."""
