@@ -44,7 +44,8 @@ class Reading:
     Attributes:
         way: `native` and `packed` by libvips; `tifffile` by the extra `formats`; `pillow`;
             `none` not at all.
-        why: what is unusual about it, in words, if it is not native.
+        why: what is unusual about it, if it is not native: a part of the file, as "its
+            compression (ZSTD)"; with `none`, a sentence.
     """
 
     way: Way
@@ -54,6 +55,10 @@ class Reading:
 def reading(page: Page) -> Reading:
     """How a page is to be read, and if not by libvips, why."""
     return _by_meaning(page) or _by_compression(page) or _by_samples(page)
+
+
+def _rare(way: Way, what: str) -> Reading:
+    return Reading(way, f"{what} is not supported" if way == "none" else what)
 
 
 def _by_meaning(page: Page) -> Reading | None:
@@ -85,17 +90,17 @@ def _by_meaning(page: Page) -> Reading | None:
 def _by_compression(page: Page) -> Reading | None:
     number, name = page.compression, page.compression_name
     if number == OLD_JPEG:
-        return Reading("pillow", f"its compression is {name}")
+        return Reading("pillow", f"its compression ({name})")
     if page.photometric == YCBCR and page.planar == 2 and page.subsampling != (1, 1):
         return Reading("none", "it holds YCbCr, subsampled, in separate planes")
     if number in _LIBTIFF:
         if number in CCITT and (page.bits[0], page.samples) != (1, 1):
             return Reading("none", f"it claims {name} for {page.bits[0]}-bit samples")
         if page.photometric == YCBCR and number != JPEG and page.subsampling != (1, 1):
-            return Reading("pillow", f"it holds YCbCr, subsampled, with the compression {name}")
+            return Reading("pillow", f"its subsampled YCbCr with the compression {name}")
         return None
     way: Way = "tifffile" if number in _IMAGECODECS and page.photometric != YCBCR else "none"
-    return Reading(way, f"TIFF with the compression {name}")
+    return _rare(way, f"its compression ({name})")
 
 
 def _by_samples(page: Page) -> Reading:
@@ -118,7 +123,7 @@ def _by_samples(page: Page) -> Reading:
         return Reading("none", why)
     if bits in (8, 16, 32) or (bits in (1, 2, 4) and page.samples == 1):
         return _native(page)
-    return _packed(page, f"{bits}-bit samples and the compression {page.compression_name}")
+    return _packed(page, f"its sample type ({bits} bits, compressed by {page.compression_name})")
 
 
 def _predictor_fits(page: Page) -> bool:
@@ -134,15 +139,17 @@ def _floats(page: Page) -> Reading:
     if bits in (16, 32):
         return _native(page)
     if bits == 64:
-        return _packed(page, "64-bit floats with a predictor or a rare compression")
-    return Reading("tifffile" if bits == 24 else "none", f"TIFF with {bits}-bit floats")
+        return _packed(
+            page, f"its sample type (floats of 64 bits, compressed by {page.compression_name})"
+        )
+    return _rare("tifffile" if bits == 24 else "none", f"its sample type (floats of {bits} bits)")
 
 
 def _native(page: Page) -> Reading:
     bits = page.bits[0]
     if page.compression in (JPEG, WEBP) and bits != 8:
         way: Way = "none" if page.photometric == YCBCR else "tifffile"
-        return Reading(way, f"TIFF with {bits}-bit {page.compression_name}")
+        return _rare(way, f"its compression ({bits}-bit {page.compression_name})")
     if page.photometric in (YCBCR, CIELAB, ICCLAB) and bits not in (8, 16, 32):
         return Reading("none", f"{bits}-bit YCbCr or CIELAB is not supported")
     return Reading("native")
@@ -155,4 +162,4 @@ def _packed(page: Page, why: str) -> Reading:
         return Reading("none", f"{page.bits[0]}-bit CIELAB is not supported")
     if page.compression in BYTEWISE and page.predictor == 1:
         return Reading("packed", why)
-    return Reading("tifffile", f"TIFF with {why}")
+    return Reading("tifffile", why)

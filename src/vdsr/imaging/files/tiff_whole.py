@@ -6,6 +6,7 @@ Whole in memory, and as samples only: what they mean is `tiff_pixels.py`'s matte
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -40,15 +41,21 @@ def by_tifffile(tiff: TiffFile, page: Page, why: str) -> pyvips.Image:
         InputError: if it is damaged, too large, or tifffile does not take it either.
     """
     path = tiff.path
-    whole.required(path, why, "imagecodecs")
-    tifffile = whole.required(path, why, "tifffile")
+    if find_spec("imagecodecs") is None or find_spec("tifffile") is None:
+        raise InputError(
+            f"{path}: {why} is not supported without the extra '{whole.EXTRA}':"
+            f" pip install 'vdsr[{whole.EXTRA}]', or convert it to a plain TIFF or PNG"
+        )
     whole.check_size(path, page.width * page.height * page.samples * -(-page.bits[0] // 8))
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    with tifffile.TiffFile(path) as file:
-        found = file.pages[tiff.pages.index(page)]
-        if not all(found.databytecounts):
-            raise InputError(f"{path}: parts of it are not stored (a sparse file)")
-        pixels = np.asarray(found.asarray())
+    try:
+        pixels = _decoded(tiff, page)
+    except InputError:
+        raise
+    except Exception as error:  # strangers' decoders raise whatever they like
+        detail = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: {why} cannot be decoded ({detail}): convert it to a plain TIFF or PNG"
+        ) from error
     if page.planar == 2 and page.samples > 1:
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(page.height, page.width, -1)
@@ -56,6 +63,17 @@ def by_tifffile(tiff: TiffFile, page: Page, why: str) -> pyvips.Image:
         colors = np.array(tiff.values(page, 320).get(320, ()), np.uint16).reshape(3, -1)
         pixels = (colors.T >> 8).astype(np.uint8)[pixels[..., 0]]
     return as_samples(pixels, tiff)
+
+
+def _decoded(tiff: TiffFile, page: Page) -> NDArray[Any]:
+    import tifffile
+
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    with tifffile.TiffFile(tiff.path) as file:
+        found = file.pages[tiff.pages.index(page)]
+        if not all(found.databytecounts):
+            raise InputError(f"{tiff.path}: parts of it are not stored (a sparse file)")
+        return np.asarray(found.asarray())
 
 
 def by_pillow(tiff: TiffFile, page: Page) -> pyvips.Image:
