@@ -52,6 +52,7 @@ def read(path: Path) -> whole.Decoded:
             f"{path}: it was saved without its flattened picture: save it with"
             " 'maximize compatibility', or export it"
         )
+    _check_rows(path, content)
     planes = np.stack([np.frombuffer(p, f">{_KINDS[depth]}") for p in _planes(content, depth)])
     pixels = _samples(planes, content, (channels, height, width), depth, mode)
     resolution = resources.get(_RESOLUTION)
@@ -68,6 +69,7 @@ def read(path: Path) -> whole.Decoded:
     )
 
 
+_RUN_LENGTHS = 1
 _KINDS = {1: "u1", 8: "u1", 16: "u2", 32: "f4"}
 
 
@@ -76,6 +78,18 @@ def _planes(content: PSD, depth: int) -> list[bytes]:
         raise ValueError(f"{depth} bits per sample")
     found = content.image_data.get_data(content.header, split=True)
     return [bytes(plane) for plane in found if isinstance(plane, bytes)]
+
+
+def _check_rows(path: Path, content: PSD) -> None:
+    """Refuse a file whose last rows are missing, which psd-tools leaves black."""
+    data, header = bytes(content.image_data.data), content.header
+    if int(content.image_data.compression) != _RUN_LENGTHS:
+        return
+    width = 2 if header.version == 1 else 4
+    rows = header.channels * header.height
+    lengths = np.frombuffer(data[: rows * width], f">u{width}")
+    if len(lengths) < rows or len(data) < rows * width + int(lengths.sum(dtype=np.int64)):
+        raise InputError(f"{path}: damaged or cut short: its last rows are missing")
 
 
 def _samples(

@@ -83,6 +83,10 @@ def _by_meaning(page: Page) -> Reading | None:
             photometric == WHITE_IS_ZERO and page.sample_format not in (UNSIGNED, UNDEFINED),
             "it holds floats or signed numbers of which zero is white",
         ),
+        (
+            photometric in (WHITE_IS_ZERO, YCBCR) and (page.extra or ())[:1] == (1,),
+            "it holds gray of which zero is white, or YCbCr, times its alpha",
+        ),
     )
     return next((Reading("none", why) for wrong, why in problems if wrong), None)
 
@@ -99,7 +103,10 @@ def _by_compression(page: Page) -> Reading | None:
         if page.photometric == YCBCR and number != JPEG and page.subsampling != (1, 1):
             return Reading("pillow", f"its subsampled YCbCr with the compression {name}")
         return None
-    way: Way = "tifffile" if number in _IMAGECODECS and page.photometric != YCBCR else "none"
+    ycbcr = page.photometric == YCBCR and (
+        page.subsampling != (1, 1) or number not in (*_LZMA, *_ZSTD)
+    )
+    way: Way = "tifffile" if number in _IMAGECODECS and not ycbcr else "none"
     return _rare(way, f"its compression ({name})")
 
 

@@ -148,11 +148,16 @@ def _without_unnamed(
 
 
 def _unassociated(image: pyvips.Image, page: Page) -> pyvips.Image:
-    peak = _PEAKS.get(image.format, 1.0)
+    if image.format not in (*_PEAKS, "float", "double"):  # refused later on
+        return image
+    peak, last = _PEAKS.get(image.format, 1.0), image.bands - 1
     if page.photometric == SEPARATED:  # ink that is not there is zero, too
         return image
-    plain = image.unpremultiply(max_alpha=peak)
-    return plain.rint().cast(image.format) if image.format in _PEAKS else plain.cast("float")
+    # Not `unpremultiply`, for which floats below 0.01 are no alpha; x / 0 is 0 in libvips.
+    alpha = image[last]
+    colors = image.extract_band(0, n=last).cast("double") / alpha * peak
+    colors = colors.rint().cast(image.format) if image.format in _PEAKS else colors.cast("float")
+    return colors.bandjoin(alpha)
 
 
 def _rgb_of_ycbcr(image: pyvips.Image, tiff: TiffFile, page: Page) -> pyvips.Image:

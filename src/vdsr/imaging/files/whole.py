@@ -248,7 +248,8 @@ def _jxl(path: Path) -> Decoded:
     plugin = required(path, "JPEG XL", "pillow_jxl.JpegXLImagePlugin")
     data = path.read_bytes()
     pixels = _framed(imagecodecs.jpegxl_decode(data), path)
-    info = plugin.JXLImageFile(str(path)).info
+    with path.open("rb") as file:
+        info = plugin.JXLImageFile(file).info
     boxed = boxes.jpeg_xl(data)
     bits = 8 * pixels.dtype.itemsize
     exif = boxed.exif or info.get("exif")
