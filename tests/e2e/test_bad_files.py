@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import shutil
 import signal
 import struct
@@ -26,6 +25,14 @@ from picture_files import png_chunk, png_file, tiff_block
 from vdsr.cli.main import main
 from vdsr.inference import backends
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+needs_posix = pytest.mark.skipif(
+    resource is None, reason="needs named pipes, rights, limits and signals of the POSIX kind"
+)
 NOBODY = 65534
 AV1 = {"compression": "av1", "Q": 90}
 
@@ -246,6 +253,7 @@ def test_a_missing_input(vdsr: Command, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_posix
 def test_an_input_that_is_no_file(vdsr: Command, tmp_path: Path) -> None:
     done = vdsr(tmp_path, tmp_path / "out.png")
     assert (done.code, "it is a folder" in done.error()) == (1, True)
@@ -367,6 +375,7 @@ def test_pictures_that_are_too_long_for_the_format(
     assert [p.name for p in tmp_path.iterdir()] == ["long.png"]
 
 
+@needs_posix
 def test_outputs_that_are_in_the_way(vdsr: Command, tmp_path: Path) -> None:
     source = good(tmp_path)
     before = source.read_bytes()
@@ -421,6 +430,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@needs_posix
 def test_files_that_must_not_be_touched(vdsr: Command, open_folder: Path, zero_model: Path) -> None:
     model = Path(shutil.copy(zero_model, open_folder / "zero.onnx"))
     model.chmod(0o644)
@@ -464,6 +474,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@needs_posix
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif", ".gif"])
 def test_a_full_disk(vdsr: Command, tmp_path: Path, suffix: str) -> None:
     source = good(tmp_path)
@@ -524,6 +535,7 @@ def test_the_real_command(tmp_path: Path, zero_model: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
 
+@needs_posix
 def test_a_full_disk_for_the_real_command(tmp_path: Path, zero_model: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -537,10 +549,9 @@ def test_a_full_disk_for_the_real_command(tmp_path: Path, zero_model: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
-def test_interruptions(tmp_path: Path, number: signal.Signals, code: int) -> None:
+@needs_posix
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_interruptions(tmp_path: Path, name: str, code: int) -> None:
     (tmp_path / "in.png").write_bytes(encoded(".png", noise(700, 700)))
     process = start(tmp_path, "in.png", "out.jpg", "--tile", "64")
     deadline = time.monotonic() + 50.0
@@ -548,7 +559,7 @@ def test_interruptions(tmp_path: Path, number: signal.Signals, code: int) -> Non
         time.sleep(0.02)
     time.sleep(0.3)
     assert process.poll() is None
-    process.send_signal(number)
+    process.send_signal(signal.Signals[name])
     done = finished(process)
     assert done.code == code
     assert "Traceback" not in done.err

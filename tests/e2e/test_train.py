@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,7 @@ def options(**changes):
     return {**plain, **changes}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, to kill the copies")
 def test_a_run_killed_ten_times_ends_with_the_weights_of_the_unbroken_run(tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     pictures = [drawn(seed) for seed in range(6)]
@@ -244,6 +246,7 @@ main.main()
 """
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without asking it")
 def test_a_stopped_command_says_how_to_go_on(photos, tmp_path):
     recipe, model = str(tmp_path / "tiny.toml"), tmp_path / "m.onnx"
     arguments = [recipe, "--data", str(photos), "--output", str(model)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +136,32 @@ def test_a_group_of_version_1_limits(machine: Path):
 def test_the_peak_is_that_of_this_process(machine: Path):
     (machine / "proc/self/status").write_text("VmPeak:  9 kB\nVmHWM:\t   2048 kB\n")
     assert peak_resident() == 2 * MIB
+
+
+class FakePsutil:
+    """What psutil says on Windows."""
+
+    @staticmethod
+    def virtual_memory() -> SimpleNamespace:
+        return SimpleNamespace(available=3 * 1024 * MIB)
+
+    @staticmethod
+    def Process() -> SimpleNamespace:  # noqa: N802 - its name
+        return SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=77 * MIB))
+
+
+@pytest.mark.parametrize(
+    ("module", "free", "peak"), [(FakePsutil, 3 * 1024 * MIB, 77 * MIB), (None, 4 * 1024 * MIB, 0)]
+)
+def test_where_there_is_no_proc_psutil_is_asked(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, module: object, free: int, peak: int
+):
+    for path in (machine / "proc").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    monkeypatch.setitem(sys.modules, "psutil", module)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert (available(), peak_resident()) == (free, peak)
 
 
 @pytest.mark.parametrize(

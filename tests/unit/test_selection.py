@@ -186,3 +186,19 @@ def test_without_cpuinfo_numpy_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_pat
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(cpu, "_numpy_features", lambda: {"AVX512_CLX"})
     assert cpu.int8_instructions() == ("AVX-512 VNNI",)
+
+
+def test_a_mac_says_its_name_and_its_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(cpu, "_CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(cpu, "_numpy_features", set)
+    monkeypatch.setattr(cpu.sys, "platform", "darwin")
+    monkeypatch.setattr(cpu.platform, "machine", lambda: "arm64")
+    said = {"machdep.cpu.brand_string": "Apple M4", "hw.optional.arm.FEAT_DotProd": "1"}
+    monkeypatch.setattr(cpu, "_sysctl", said.__getitem__)
+    assert (cpu.name(), cpu.instructions(), cpu.kind()) == (
+        "Apple M4",
+        ("NEON dot product",),
+        "arm64",
+    )
+    monkeypatch.setattr(cpu, "_sysctl", lambda name: "")
+    assert (bool(cpu.name()), cpu.instructions()) == (True, ())

@@ -55,6 +55,8 @@ def name() -> str:
     for line in _cpuinfo().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
+    if sys.platform == "darwin" and (brand := _sysctl("machdep.cpu.brand_string")):
+        return brand
     return platform.processor() or platform.machine()
 
 
@@ -156,14 +158,19 @@ def _macos_features() -> set[str]:
     """Apple's processors: numpy does not ask for what all of them have."""
     if sys.platform != "darwin":
         return set()
+    return {"asimddp"} if _sysctl("hw.optional.arm.FEAT_DotProd") == "1" else set()
+
+
+def _sysctl(name: str) -> str:
+    """What macOS says of itself; empty if it does not."""
     try:
         done = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", "hw.optional.arm.FEAT_DotProd"],
+            ["/usr/sbin/sysctl", "-n", name],
             capture_output=True,
             check=False,
             text=True,
             timeout=5,
         )
     except (OSError, subprocess.SubprocessError):
-        return set()
-    return {"asimddp"} if done.stdout.strip() == "1" else set()
+        return ""
+    return done.stdout.strip()

@@ -75,7 +75,16 @@ def available() -> int:
     """Bytes that this process may still take: free memory, and what its cgroup allows."""
     limits = [_meminfo_available(), *_cgroup_available()]
     known = [limit for limit in limits if limit is not None]
-    return min(known) if known else _UNKNOWN_AVAILABLE
+    return min(known) if known else _psutil_available()
+
+
+def _psutil_available() -> int:
+    """Where there is no /proc: as psutil says, which is installed there."""
+    try:
+        import psutil
+    except ImportError:
+        return _UNKNOWN_AVAILABLE
+    return int(psutil.virtual_memory().available)
 
 
 def _meminfo_available() -> int | None:
@@ -127,9 +136,18 @@ def peak_resident() -> int:
     try:
         import resource
     except ImportError:
-        return 0
+        return _psutil_peak()
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(usage if sys.platform == "darwin" else usage * 1024)
+
+
+def _psutil_peak() -> int:
+    try:
+        import psutil
+    except ImportError:
+        return 0
+    # Windows keeps the largest working set.
+    return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
 
 
 def give_back_at_once() -> None:
