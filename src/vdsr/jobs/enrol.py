@@ -9,7 +9,7 @@ import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from vdsr.errors import OutputError
@@ -17,6 +17,8 @@ from vdsr.jobs.digests import file_digest
 from vdsr.jobs.discovery import Found
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.naming import LEVELS, NamePattern, longest_name
+
+_T = TypeVar("_T")
 
 _BATCH = 1000
 # Seconds that a file must have been left alone before a watching job takes it.
@@ -116,61 +118,56 @@ def _restless(found: Found) -> bool:
     return found.skipped is None and abs(time.time() - found.mtime_ns / 1e9) < SETTLED
 
 
-def _batches(rows: Iterator[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+def _batches(rows: Iterator[_T]) -> Iterator[list[_T]]:
     while batch := list(itertools.islice(rows, _BATCH)):
         yield batch
+
+
+_FRESH = "INSERT INTO fresh SELECT id FROM pictures WHERE output IS NULL AND state = 'waiting'"
+_CLASHES = """
+CREATE TEMP TABLE clashes AS SELECT id, relative, source FROM pictures
+WHERE id IN (SELECT id FROM fresh) AND key IN (
+    SELECT key FROM pictures
+    WHERE key IN (SELECT key FROM pictures WHERE id IN (SELECT id FROM fresh))
+    GROUP BY key HAVING count(*) > 1)
+"""
 
 
 def _name_all(manifest: Manifest, pattern: NamePattern, output: Path, longest: int) -> None:
     """Name the outputs that have no name yet, and tell apart those that would be the same."""
     fold = _folds_case(output)
+
+    def name(rows: Iterator[sqlite3.Row], level: int) -> int:
+        count = 0
+        for batch in _batches(rows):
+            named = []
+            for row in batch:
+                relative, source = os.fsdecode(row["relative"]), os.fsdecode(row["source"])
+                goal = pattern.name(relative, source, level, longest)
+                named.append((os.fsencode(goal), _key(goal, fold), row["id"]))
+            manifest.db.executemany("UPDATE pictures SET output = ?, key = ? WHERE id = ?", named)
+            count += len(named)
+        return count
+
     with manifest.transaction() as db:
         db.execute("CREATE TEMP TABLE IF NOT EXISTS fresh (id INTEGER PRIMARY KEY)")
         db.execute("DELETE FROM fresh")
-        db.execute(
-            "INSERT INTO fresh SELECT id FROM pictures WHERE output IS NULL AND state = 'waiting'"
+        db.execute(_FRESH)
+        columns = "SELECT id, relative, source FROM"
+        fresh = manifest.pages(
+            f"{columns} pictures WHERE id IN (SELECT id FROM fresh) AND {{after}}"
         )
-
-        def name(rows: Iterable[tuple[int, bytes]], level: int) -> None:
-            named = []
-            for id, relative in rows:
-                goal = pattern.name(os.fsdecode(relative), level, longest)
-                named.append((os.fsencode(goal), _key(goal, fold), id))
-            db.executemany("UPDATE pictures SET output = ?, key = ? WHERE id = ?", named)
-
-        pages = manifest.pages(
-            "SELECT id, relative FROM pictures WHERE id IN (SELECT id FROM fresh) AND {after}"
-        )
-        for rows in _pages(pages):
-            name(rows, 0)
-        for level in range(1, LEVELS):
-            same = (
-                "SELECT id, relative FROM pictures WHERE id IN (SELECT id FROM fresh) AND key IN"
-                " (SELECT key FROM pictures WHERE key IN (SELECT key FROM pictures"
-                " WHERE id IN (SELECT id FROM fresh)) GROUP BY key HAVING count(*) > 1)"
-            )
-            db.execute(f"CREATE TEMP TABLE clash AS {same}")
-            pages = manifest.pages("SELECT id, relative FROM clash WHERE {after}")
-            for rows in _pages(pages):
-                name(rows, level)
-            (count,) = db.execute("SELECT count(*) FROM clash").fetchone()
-            db.execute("DROP TABLE clash")
-            if not count:
+        name(fresh, 0)
+        for level in range(1, LEVELS + 1):
+            db.execute(_CLASHES)
+            if level == LEVELS:
+                (left,) = db.execute("SELECT count(*) FROM clashes").fetchone()
+            else:
+                left = name(manifest.pages(f"{columns} clashes WHERE {{after}}"), level)
+            db.execute("DROP TABLE clashes")
+            if not left:
                 return
-        (left,) = db.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM pictures WHERE key IS NOT NULL"
-            " GROUP BY key HAVING count(*) > 1)"
-        ).fetchone()
-        if left:
-            raise OutputError(
-                f"{output}: {left} names of outputs would be the same: use another name pattern"
-            )
-
-
-def _pages(rows: Iterator[Any]) -> Iterator[list[tuple[int, bytes]]]:
-    pairs = ((row["id"], row["relative"]) for row in rows)
-    while page := list(itertools.islice(pairs, _BATCH)):
-        yield page
+        raise OutputError(f"{output}: the names of {left} outputs cannot be told apart")
 
 
 def _key(goal: str, fold: bool) -> bytes:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import string
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vdsr.errors import UsageError
-from vdsr.imaging.files.formats import FORMATS, format_of
+from vdsr.imaging.files.formats import FORMATS
 from vdsr.inference.target import DEFAULT_SCALE, Target
 
-_WRITTEN = frozenset(suffix for one in FORMATS.values() for suffix in one.suffixes)
+# Formats by the suffixes of files that can be written.
+_WRITTEN = {suffix: one.name for one in FORMATS.values() for suffix in one.suffixes}
 # Longest name in bytes where the file system does not say.
 _LONGEST = 255
 _FIELDS = ("stem", "suffix", "scale", "size")
@@ -44,11 +46,11 @@ class NamePattern:
             pattern = "{stem}_{size}{suffix}"
         else:
             self._check(pattern)
-        end = PurePosixPath(pattern).suffix.lower()
+        end = posixpath.splitext(pattern)[1].lower()
         if not pattern.endswith("{suffix}") and end not in _WRITTEN:
             pattern += "{suffix}"
         elif end in _WRITTEN and format is None:
-            format = format_of(Path(pattern)).name
+            format = _WRITTEN[end]
         self._pattern = pattern
         self._format = format
 
@@ -74,17 +76,15 @@ class NamePattern:
 
     def format(self, source: str) -> str:
         """The name of the format of the output of a file of this name."""
-        if self._format is not None:
-            return self._format
-        suffix = PurePosixPath(source).suffix.lower()
-        return format_of(Path(f"a{suffix}")).name if suffix in _WRITTEN else "png"
+        return self._format or _WRITTEN.get(posixpath.splitext(source)[1].lower(), "png")
 
-    def name(self, source: str, level: int, longest: int) -> str:
+    def name(self, relative: str, source: str, level: int, longest: int) -> str:
         """The name of the output.
 
         Args:
-            source: path of the input, relative to what was asked for, with `/`; undecodable
-                bytes as surrogates (`os.fsdecode`).
+            relative: where the output belongs, with the name of the input, with `/`;
+                undecodable bytes as surrogates (`os.fsdecode`).
+            source: the input's own path.
             level: 0 for the plain name; above it `a.jpg` and `a.png` differ by their
                 suffixes (1), the folders they are in (2), a digest of their path (3).
             longest: bytes that a name may have.
@@ -92,26 +92,34 @@ class NamePattern:
         Returns:
             A path relative to the output folder, with `/`.
         """
-        path = PurePosixPath(source)
-        stem = path.stem if level == 0 else path.name
-        if level >= 2 and path.parent.name:
-            stem = f"{path.parent.name}_{stem}"
-        digest = hashlib.sha256(os.fsencode(source)).hexdigest()[:8]
+        # Not by `pathlib`, which takes five times as long for 100,000 names.
+        folder, own = posixpath.split(relative)
+        stem, suffix = posixpath.splitext(own)
+        fields = {**self._fields, "suffix": self._suffix(suffix)}
+        if level >= 1:
+            stem = own
+        if level >= 2:
+            stem = f"{Path(source).parent.name}_{stem}"
         if level >= 3:
-            stem = f"{stem}~{digest}"
-        fields = {**self._fields, "suffix": self._suffix(source)}
+            stem = f"{stem}~{_digest(source)}"
         name = self._pattern.format(stem=stem, **fields)
         excess = len(os.fsencode(name)) - longest
         if excess > 0:
             # Cut names may agree where the whole ones did not.
-            stem = f"{_shortened(stem, excess + 1 + len(digest))}~{digest}"
+            mark = f"~{_digest(source)}"
+            stem = _shortened(stem, excess + len(mark)) + mark
             name = self._pattern.format(stem=stem, **fields)
-        return str(path.parent / name)
+        return posixpath.join(folder, name)
 
-    def _suffix(self, source: str) -> str:
-        suffix = PurePosixPath(source).suffix
-        format = FORMATS[self.format(source)]
-        return suffix if suffix.lower() in format.suffixes else format.suffixes[0]
+    def _suffix(self, suffix: str) -> str:
+        """The suffix of an output: the input's own, as it is written there, where it fits."""
+        lower = suffix.lower()
+        format = FORMATS[self._format or _WRITTEN.get(lower, "png")]
+        return suffix if lower in format.suffixes else format.suffixes[0]
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(os.fsencode(source)).hexdigest()[:8]
 
 
 def _shortened(text: str, excess: int) -> str:
