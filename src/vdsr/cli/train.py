@@ -25,7 +25,7 @@ from vdsr.outputs import write_whole
 if TYPE_CHECKING:
     from vdsr.data.packfile import Pack
     from vdsr.model.file import ModelMetadata
-    from vdsr.training.recipe import Recipe
+    from vdsr.training.recipe import Recipe, Source
     from vdsr.training.run import Outcome, Start
 
 
@@ -34,8 +34,8 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, or one of cpu, fast, paper, pytorch-vdsr, refine, release, smoke,"
-            " srcnn.",
+            help="A TOML file, or one of cpu, fast, folded, paper, photo, pytorch-vdsr, refine,"
+            " release, smoke, srcnn.",
         ),
     ],
     output: Annotated[
@@ -43,7 +43,12 @@ def train(
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", "-d", metavar="FOLDER|PACK", help="Pictures; may be repeated."),
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FOLDER|PACK[@SHARE]",
+            help="Pictures; may be repeated. lines.pack@0.1: a tenth of all patches.",
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
@@ -72,6 +77,19 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run was interrupted.")
     ] = False,
+    branch: Annotated[
+        bool,
+        typer.Option(
+            "--branch",
+            help="End the trunk as it stands: the rate falls to 0, and the model is written.",
+        ),
+    ] = False,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            "--minutes", metavar="N", help="Stop after this time; --resume goes on.", show_default=False
+        ),
+    ] = 0.0,
     overwrite: Overwrite = False,
     devices: Annotated[
         int, typer.Option("--devices", metavar="N", help="GPUs; without one, processes.")
@@ -95,41 +113,43 @@ def train(
     chosen = load_recipe(recipe)
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: a model file ends in .onnx")
-    if devices < 1 or threads < 0:
-        raise UsageError("--devices is 1 or more, --threads 0 or more")
+    if devices < 1 or min(threads, minutes) < 0:
+        raise UsageError("--devices is 1 or more, --threads and --minutes 0 or more")
+    if branch and start_from is not None:
+        raise UsageError("a branch starts from its trunk: --start-from has no place beside it")
     check_outputs(output, output.with_suffix(".md"), json=json, overwrite=overwrite)
     require("torch", "pytorch_lightning", "tensorboard", "PIL", "onnx")
     # torch is not needed for packs, and takes a while to load.
-    from vdsr.training import lightning
+    from vdsr.training import lightning, trainer
     from vdsr.training.checkpoint import NAME
-    from vdsr.training.trainer import train as run
 
     quiet = quiet or not lightning.leads()
     folder = output.with_suffix(".training")
     start = None if start_from is None else _start(start_from, start_data)
     pack = _data(chosen, data or [], license, quiet=quiet)
-    if overwrite and not resume and lightning.leads():
+    if overwrite and not resume and not branch and lightning.leads():
         (folder / NAME).unlink(missing_ok=True)
     if not quiet:
         _announce(chosen, pack, folder)
     with TrainingDisplay(chosen.name, quiet=quiet) as display:
-        outcome = run(
-            chosen,
-            pack,
-            folder,
-            start=start,
-            resume=resume,
-            options=TrainingOptions(
-                devices=devices,
-                threads=threads,
-                progress=display,
-                say=(lambda line: None) if quiet else display.say,
-            ),
+        options = TrainingOptions(
+            devices=devices,
+            threads=threads,
+            minutes=minutes,
+            progress=display,
+            say=(lambda line: None) if quiet else display.say,
         )
+        if branch:
+            goal = output.with_suffix(".branch")
+            outcome = trainer.branch(chosen, pack, folder, goal, resume=resume, options=options)
+        else:
+            outcome = trainer.train(
+                chosen, pack, folder, start=start, resume=resume, options=options
+            )
     if not outcome.finished:
         if not quiet:
             say(f"stopped after {outcome.steps} steps: the same command with --resume goes on")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(INTERRUPTED if outcome.interrupted else 0)
     if outcome.leads:
         from vdsr.training import card
 
@@ -185,23 +205,35 @@ def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -
     """All pictures: those named on the command line, else the recipe's own."""
     from vdsr.data.pack import pack_folders
     from vdsr.data.packfile import join_packs, read_pack
-    from vdsr.training.recipe import Source
 
-    sources = [Source(path=str(path), licence=license) for path in named] or recipe.data.sources
+    sources = [_source(str(path), license) for path in named] or recipe.data.sources
     if not sources:
         raise UsageError(f"the recipe {recipe.name} names no data: --data FOLDER or PACK does")
-    packs = []
+    packs, color = [], recipe.network.planes > 1
     for source in sources:
         path = Path(source.path)
         if path.is_dir():
-            packed = pack_folders([path], licence=source.licence)
+            packed = pack_folders([path], licence=source.licence, color=color)
             say_left_out(packed.left_out, quiet=quiet)
             packs.append(packed.pack)
         elif path.exists():
             packs.append(read_pack(path))
         else:
             raise InputError(f"{path}: there is no such folder or pack")
-    return join_packs(packs)
+    return join_packs(packs, [source.share for source in sources])
+
+
+def _source(text: str, license: str) -> Source:
+    """`lines.pack@0.1`: a tenth of all patches from there."""
+    from vdsr.training.recipe import Source
+
+    path, _, share = text.rpartition("@")
+    if not path or Path(text).exists():
+        return Source(path=text, licence=license)
+    try:
+        return Source(path=path, licence=license, share=float(share))
+    except ValueError:
+        return Source(path=text, licence=license)
 
 
 def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:
@@ -209,7 +241,13 @@ def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:
     steps = sum(stage.steps for stage in recipe.stages)
     work = " and ".join(
         text
-        for text in (duration(60 * minutes) if minutes else "", f"{steps} steps" * bool(steps))
+        for text in (
+            duration(60 * minutes) if minutes else "",
+            f"{steps} steps" if steps else "",
+            "then until it is stopped (--branch makes a model)"
+            if recipe.stages[-1].endless
+            else "",
+        )
         if text
     )
     say(

@@ -13,19 +13,24 @@ from dataclasses import replace
 import numpy as np
 
 from vdsr.errors import UsageError
-from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, FloatArray, Layer
 
 
-def deepen(architecture: Architecture, depth: int) -> Architecture:
+def deepen(
+    architecture: Architecture, depth: int, *, noise: float = 0.0, seed: int = 0
+) -> Architecture:
     """Insert identity layers, spread evenly between the inner ones.
 
     Args:
         architecture: a chain with one width, at least one layer of width to width away
             from its ends, 3x3 kernels.
         depth: layers wanted, at least as many as there are.
+        noise: what is added to the identity layers, in units of He's random weights.
+        seed: of the noise.
 
     Returns:
-        A chain of `depth` layers that gives exactly what `architecture` gives.
+        A chain of `depth` layers that gives exactly what `architecture` gives, if there is
+        no noise.
 
     Raises:
         UsageError: if it has more layers already, or layers of different widths.
@@ -40,10 +45,35 @@ def deepen(architecture: Architecture, depth: int) -> Architecture:
     # Gap i lies after layer i; the last layer has no ReLU after it, and so no gap.
     gaps = np.floor((np.arange(missing) + 0.5) * inner / max(missing, 1)).astype(int)
     grown: list[Layer] = []
+    rng = np.random.default_rng(seed)
     for i, layer in enumerate(layers):
         grown.append(layer)
-        grown += [identity(layer)] * int((gaps == i).sum())
+        for _ in range(int((gaps == i).sum())):
+            new = identity(layer)
+            deviation = noise * (2.0 / new.weight[0].size) ** 0.5
+            drawn = rng.normal(0.0, deviation, new.weight.shape) if noise else 0.0
+            grown.append(replace(new, weight=(new.weight + drawn).astype(np.float32)))
     return replace(architecture, layers=tuple(grown))
+
+
+def with_chroma(architecture: Architecture) -> Architecture:
+    """A network of Y, Cb and Cr from one of luma.
+
+    Returns:
+        A chain that gives the luma which `architecture` gives, and adds nothing to chroma.
+
+    Raises:
+        UsageError: if it has three planes already, or gives no residual.
+    """
+    if architecture.planes != 1 or not architecture.residual or architecture.depth < 2:
+        raise UsageError("only a residual network of luma can be widened to three planes")
+    first, *inner, last = architecture.layers
+    more = 2 * architecture.fold**2
+    taken = np.pad(first.weight, ((0, 0), (0, more), (0, 0), (0, 0)))
+    given = np.pad(last.weight, ((0, more), (0, 0), (0, 0), (0, 0)))
+    bias: FloatArray | None = None if last.bias is None else np.pad(last.bias, (0, more))
+    layers = (replace(first, weight=taken), *inner, Layer(weight=given, bias=bias))
+    return replace(architecture, layers=layers, planes=3)
 
 
 def identity(like: Layer) -> Layer:

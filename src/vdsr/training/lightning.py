@@ -16,6 +16,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from vdsr.inference import cpu
+
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -31,6 +33,15 @@ def device() -> torch.device:
         return torch.device("cpu")
     # Lightning and torchrun number the processes of a machine so.
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def settled(precision: str) -> str:
+    """What `auto` stands for here: `bf16` where the device multiplies it faster, else `32`."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    return "bf16" if "AVX-512 BF16" in cpu.instructions() else "32"
 
 
 def device_name(devices: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,12 +16,18 @@ from vdsr.training.checkpoint import Checkpoint
 from vdsr.training.losses import loss
 from vdsr.training.network import SRCNN, VDSR, Chain
 from vdsr.training.optimizers import Muon
-from vdsr.training.patches import Patches
+from vdsr.training.parallel import flush
+from vdsr.training.patches import Batch, Patches
 from vdsr.training.recipe import NetworkSettings, Phase, Recipe
+from vdsr.training.revival import idle_channels, revive
 from vdsr.training.schedule import phase, rate
 
 # A step that seems to take longer was a process that was stopped, or a laptop asleep.
 _LONGEST_STEP = 60.0
+# What is left of random weights beside the identity.
+_NOISE = 0.3
+# Batches in which a channel that is not idle is above zero somewhere.
+_PROBES = 4
 
 
 def build_network(settings: NetworkSettings, depth: int) -> Chain:
@@ -38,6 +45,11 @@ def build_network(settings: NetworkSettings, depth: int) -> Chain:
     )
     if settings.quiet and settings.residual:
         nn.init.zeros_(network.convolutions[-1].weight)
+    if settings.identity:
+        for layer in network.convolutions[1:-1]:
+            dirac = nn.init.dirac_(torch.empty_like(layer.weight))
+            with torch.no_grad():
+                layer.weight.mul_(_NOISE).add_(dirac, alpha=settings.identity)
     return network
 
 
@@ -69,6 +81,7 @@ class StageModule(pl.LightningModule):
         loss_sum: sum of the losses since somebody set it to 0.
         bicubic_sum: the same of doing nothing.
         counted: how many.
+        revived: idle channels that were made anew since somebody set it to 0.
     """
 
     def __init__(
@@ -88,13 +101,18 @@ class StageModule(pl.LightningModule):
         self.seconds_before = state.total_seconds - state.seconds
         self.mean = {name: value.clone() for name, value in state.mean.items()}
         self.loss_sum, self.bicubic_sum, self.counted = torch.zeros(()), torch.zeros(()), 0
+        self.revived = 0
         self._optimizer_state = state.optimizer
         self._restore, self._after_step = restore, after_step
+        self._pool = ThreadPoolExecutor(1, initializer=flush)
+        self._ahead: Future[Batch] | None = None
         self._clock = time.monotonic()
         self._done = self.share_done()
 
     def share_done(self) -> float:
-        """Share of the stage that is done, 0..1, by steps or by time."""
+        """Share of the stage that is done, 0..1, by steps or by time; 0 without an end."""
+        if self.stage.endless:
+            return 0.0
         if self.stage.steps:
             return min(self.step / self.stage.steps, 1.0)
         return min(self.seconds / (60.0 * self.stage.minutes), 1.0)
@@ -103,6 +121,17 @@ class StageModule(pl.LightningModule):
     def phase(self) -> Phase:
         """The loss that holds in this step."""
         return phase(self.recipe.phases, self._done)
+
+    def _revive(self) -> None:
+        """Make idle channels anew; all processes that train together see the same ones."""
+        batches = (self.patches(self.total + i).degraded for i in range(_PROBES))
+        self.revived += revive(
+            self.network,
+            idle_channels(self.network, batches),
+            mean=self.mean,
+            optimizer=self.trainer.optimizers[0],
+            seed=self.total,
+        )
 
     def train_dataloader(self) -> Numbers:
         """An endless row of numbers."""
@@ -119,13 +148,14 @@ class StageModule(pl.LightningModule):
         betas = (settings.betas[0], settings.betas[1])
         if settings.kind == "adamw":
             return torch.optim.AdamW(weights, lr=start, betas=betas, weight_decay=settings.decay)
-        kernels = [layer.weight for layer in self.network.convolutions[1:-1]]
-        inner = {id(kernel) for kernel in kernels}
+        first, *inner, last = self.network.convolutions
         return Muon(
-            kernels,
-            [weight for weight in weights if id(weight) not in inner],
+            [layer.weight for layer in inner],
+            [first.weight, last.weight],
+            [bias for layer in (first, *inner, last) if (bias := layer.bias) is not None],
             rate=start,
             other_rate=start * settings.other_rate,
+            bias_rate=start * settings.bias_rate,
             momentum=settings.momentum,
             betas=betas,
             decay=settings.decay,
@@ -133,6 +163,9 @@ class StageModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on with the optimiser as it was."""
+        # Rates of the groups of parameters, in units of the first one's.
+        groups = self.trainer.optimizers[0].param_groups
+        self._factors = [group["lr"] / self.stage.rate for group in groups]
         if self._optimizer_state:
             self.trainer.optimizers[0].load_state_dict(self._optimizer_state)
         self._clock = time.monotonic()
@@ -143,13 +176,18 @@ class StageModule(pl.LightningModule):
         if self.trainer.world_size > 1:
             # All processes must agree, and their clocks do not.
             self._done = self.trainer.strategy.broadcast(self._done)
-        now = rate(self.stage, self._done)
-        for i, group in enumerate(self.trainer.optimizers[0].param_groups):
-            group["lr"] = now * (self.recipe.optimizer.other_rate if i else 1.0)
+        now = rate(self.stage, self._done, self.step)
+        for group, factor in zip(
+            self.trainer.optimizers[0].param_groups, self._factors, strict=True
+        ):
+            group["lr"] = now * factor
+        settings = self.recipe.network
+        left = 1.0 - self.total / settings.slope_steps
+        self.network.slope = settings.slope * left if left > 0.0 else 0.0
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """The loss of the batch of this step."""
-        patches = self.patches(self.total, self.global_rank)
+        patches = self._batch()
         settings = (self.phase.loss, self.phase.reduction)
         value = loss(self._restore(patches.degraded), patches.original, *settings)
         with torch.no_grad():
@@ -158,6 +196,18 @@ class StageModule(pl.LightningModule):
             self.bicubic_sum = self.bicubic_sum.to(value.device) + nothing
         self.counted += 1
         return value
+
+    def _batch(self) -> Batch:
+        """The batch of this step; the next one is made while this one is worked on."""
+        if self._ahead is None:
+            self._ahead = self._pool.submit(self.patches, self.total, self.global_rank)
+        batch = self._ahead.result()
+        self._ahead = self._pool.submit(self.patches, self.total + 1, self.global_rank)
+        return batch
+
+    def on_train_end(self) -> None:
+        """End the thread that makes batches."""
+        self._pool.shutdown(cancel_futures=True)
 
     def configure_gradient_clipping(
         self,
@@ -186,6 +236,8 @@ class StageModule(pl.LightningModule):
         for name, weight in self.network.named_parameters():
             mean = self.mean[name] = self.mean[name].to(weight.device)
             mean.lerp_(weight.detach(), 1.0 - factor if self.recipe.ema else 1.0)
+        if self.stage.revive and self.step % self.stage.revive == 0:
+            self._revive()
         self._after_step(self)
         finished = self.share_done() >= 1.0
         if self.trainer.world_size > 1:

@@ -67,8 +67,12 @@ class Monitor:
         waited = time.monotonic() - self._looked
         if module.step - self._counted_from >= _LOOK_STEPS or waited >= _LOOK_SECONDS:
             self.look(module)
-        often = module.recipe.validations
-        if int(module.share_done() * often) > int(before * often):
+        often, every = module.recipe.validations, module.recipe.validate_every
+        if module.stage.endless:
+            due = bool(every) and module.step % every == 0
+        else:
+            due = int(module.share_done() * often) > int(before * often)
+        if due:
             self.measure(module)
 
     def look(self, module: StageModule) -> None:
@@ -96,11 +100,12 @@ class Monitor:
             "loss_of_bicubic": nothing,
             "rate": module.trainer.optimizers[0].param_groups[0]["lr"],
             "stage_done": module.share_done(),
+            "revived": module.revived,
             "seconds_per_step": (time.monotonic() - self._looked) / module.counted,
         }
         self._log(module, figures)
         module.loss_sum, module.bicubic_sum = torch.zeros(()), torch.zeros(())
-        module.counted = 0
+        module.counted = module.revived = 0
         self._looked, self._counted_from = time.monotonic(), module.step
 
     def measure(self, module: StageModule) -> None:
@@ -122,8 +127,9 @@ class Monitor:
             for name, value in figures.items()
         )
         self._say(
-            f"{len(module.network.layers)} layers, {100 * module.share_done():.0f} %,"
-            f" step {module.total}: {gains}"
+            f"{len(module.network.layers)} layers,"
+            + ("" if module.stage.endless else f" {100 * module.share_done():.0f} %,")
+            + f" step {module.total}: {gains}"
         )
 
     def _log(self, module: StageModule, figures: dict[str, float]) -> None:

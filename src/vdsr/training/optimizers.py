@@ -24,10 +24,12 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         kernels: weights `[out, in, k, k]` of the layers between the first and the last.
-        others: all other parameters.
+        others: the kernels of the first and the last layer.
+        biases: all biases. Where activations are small, steps as large as those of kernels
+            push channels below zero for good, and they are idle from then on.
         rate: step of a kernel: the root mean square of what it changes, per step, is
             `rate` x sqrt(max(1, out / (in k k)) / max(out, in k k)), whatever the gradient.
-        other_rate: rate of AdamW.
+        other_rate, bias_rate: rates of AdamW for the others and the biases.
         momentum: of Muon, Nesterov's.
         betas: of AdamW.
         decay: decoupled weight decay of both.
@@ -37,9 +39,11 @@ class Muon(torch.optim.Optimizer):
         self,
         kernels: Iterable[Tensor],
         others: Iterable[Tensor],
+        biases: Iterable[Tensor] = (),
         *,
         rate: float,
         other_rate: float,
+        bias_rate: float = 0.0,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.99),
         decay: float = 0.0,
@@ -47,7 +51,9 @@ class Muon(torch.optim.Optimizer):
         groups: list[dict[str, Any]] = [
             {"params": list(kernels), "lr": rate, "muon": True},
             {"params": list(others), "lr": other_rate, "muon": False},
+            {"params": list(biases), "lr": bias_rate or other_rate, "muon": False},
         ]
+        groups = [group for group in groups if group["params"]]
         super().__init__(groups, {"momentum": momentum, "betas": betas, "decay": decay})
 
     @torch.no_grad()
@@ -113,13 +119,22 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     Returns:
         Same shape; all singular values between about 0.7 and 1.2.
+
+    Each of the steps, x -> (a + b x x' + c (x x')^2) x, multiplies by a polynomial in x x' from
+    the left. So only the square x x' is carried through the steps, and their product meets x
+    at the end: a third of the arithmetic, where x has nine times as many columns as rows.
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x: Tensor = matrices if wide else matrices.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = _COEFFICIENTS
-    for _ in range(_STEPS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+    square = x @ x.mT
+    one = torch.eye(square.shape[-1], dtype=x.dtype, device=x.device)
+    product = one
+    for i in range(_STEPS):
+        step = a * one + b * square + c * square @ square
+        product = step if i == 0 else step @ product
+        square = step @ square @ step
+    x = product @ x
     found: Tensor = x if wide else x.mT
     return found

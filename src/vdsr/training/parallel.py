@@ -16,6 +16,14 @@ import torch
 from torch import Tensor, nn
 
 
+def flush() -> None:
+    """Take numbers below 1e-38 for 0 in this thread: a CPU computes with them 30 times slower.
+
+    Channels that are idle have moments of such numbers in the optimizer.
+    """
+    torch.set_flush_denormal(True)
+
+
 class Parallel:
     """A network whose batches are worked on in parts.
 
@@ -31,7 +39,7 @@ class Parallel:
         self, network: nn.Module, workers: int, *, dtype: torch.dtype = torch.float32
     ) -> None:
         self._network, self._workers, self._dtype = network, workers, dtype
-        self._pool = ThreadPoolExecutor(workers)
+        self._pool = ThreadPoolExecutor(workers, initializer=flush)
 
     def _run(self, part: Tensor) -> Tensor:
         """One part, in a thread of its own: autocast holds for the thread that enters it."""

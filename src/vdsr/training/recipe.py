@@ -10,18 +10,25 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
-from vdsr.errors import UsageError
 from vdsr.model.architecture import FOLDS, PLANES
 from vdsr.training.losses import KINDS, REDUCTIONS
+from vdsr.training.recipe_data import DamageSettings, DataSettings, Source, check
+
+__all__ = [
+    "DamageSettings",
+    "DataSettings",
+    "DecaySettings",
+    "NetworkSettings",
+    "OptimizerSettings",
+    "Phase",
+    "Recipe",
+    "Source",
+    "Stage",
+]
 
 NETWORKS = ("vdsr", "srcnn")
 OPTIMIZERS = ("muon", "adamw", "sgd")
-SCHEDULES = ("cosine", "step")
-
-
-def _check(holds: bool, text: str) -> None:
-    if not holds:
-        raise UsageError(text)
+SCHEDULES = ("cosine", "step", "stable", "decay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,11 @@ class NetworkSettings:
         fold, planes: of a VDSR; see `vdsr.model.architecture.Architecture`.
         quiet: whether a residual VDSR begins as bicubic: its last layer as zeros. It keeps
             small networks from losing their ReLUs in the first steps.
+        identity: share of the identity that the inner layers of a VDSR begin with, beside a
+            third of their random weights; 0 for random weights alone.
+        slope: of a VDSR's ReLU below 0, at first: a channel that is below 0 everywhere can
+            come back. It falls to 0, which is ReLU, over the first
+        slope_steps: steps of the run.
         kernels: the three kernels of an SRCNN.
     """
 
@@ -46,122 +58,27 @@ class NetworkSettings:
     fold: int = 1
     planes: int = 1
     quiet: bool = True
+    identity: float = 0.0
+    slope: float = 0.0
+    slope_steps: int = 3000
     kernels: tuple[int, ...] = (9, 5, 5)
 
     def __post_init__(self) -> None:
-        _check(self.kind in NETWORKS, f"network.kind is one of {', '.join(NETWORKS)}")
-        _check(1 <= self.width <= 1024, "network.width lies in 1..1024")
-        _check(self.fold in FOLDS, "network.fold is 1, 2, 3 or 4")
-        _check(self.planes in PLANES, "network.planes is 1 (luma) or 3 (Y, Cb, Cr)")
-        _check(
+        check(self.kind in NETWORKS, f"network.kind is one of {', '.join(NETWORKS)}")
+        check(1 <= self.width <= 1024, "network.width lies in 1..1024")
+        check(0.0 <= self.identity <= 1.0, "network.identity lies in 0..1")
+        check(0.0 <= self.slope <= 0.5, "network.slope lies in 0..0.5")
+        check(self.slope_steps >= 1, "network.slope_steps is 1 or more")
+        check(self.fold in FOLDS, "network.fold is 1, 2, 3 or 4")
+        check(self.planes in PLANES, "network.planes is 1 (luma) or 3 (Y, Cb, Cr)")
+        check(
             self.kind == "vdsr" or self.fold == self.planes == 1,
             "an srcnn is of luma, and not folded",
         )
-        _check(
+        check(
             len(self.kernels) == 3 and all(k % 2 == 1 and k > 0 for k in self.kernels),
             "network.kernels are three odd numbers",
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Pictures to train on.
-
-    Attributes:
-        path: a folder or a pack, from the working directory on.
-        licence: terms of its pictures; a pack knows its own.
-        share: the part of all patches that comes from it; 0 for what the others leave, in
-            proportion to what is there.
-    """
-
-    path: str
-    licence: str = "unknown"
-    share: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 <= self.share <= 1.0, "data.sources.share lies in 0..1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DamageSettings:
-    """What happens to the small pictures; see `vdsr.training.damage`.
-
-    Attributes:
-        share: of the patches that are damaged; the others are clean.
-        kernels: of these, the part that is shrunk in another way than by bicubic.
-        noise: the part that is noisy.
-        levels: largest deviation of the noise, of 255; all up to it are alike.
-        photons: of the noisy ones, the part whose noise grows with the brightness.
-        jpeg: the part that is saved as JPEG. What is not noisy always is.
-        qualities: the lowest and the highest quality.
-        mozjpeg: of the JPEGs, the part with mozjpeg's tables.
-        halved: the part whose chroma is stored at half the size.
-        again: the part that is saved a second time, cut at another place.
-    """
-
-    share: float = 0.0
-    kernels: float = 0.5
-    noise: float = 0.5
-    levels: float = 15.0
-    photons: float = 0.5
-    jpeg: float = 0.6
-    qualities: tuple[int, ...] = (20, 98)
-    mozjpeg: float = 0.25
-    halved: float = 0.6
-    again: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name in ("share", "kernels", "noise", "photons", "jpeg", "mozjpeg", "halved", "again"):
-            _check(0.0 <= getattr(self, name) <= 1.0, f"damage.{name} lies in 0..1")
-        _check(0.0 <= self.levels <= 100.0, "damage.levels lies in 0..100")
-        _check(
-            len(self.qualities) == 2 and 1 <= self.qualities[0] <= self.qualities[1] <= 100,
-            "damage.qualities are the lowest and the highest, in 1..100",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """What a batch holds; see `vdsr.training.patches.Patches`.
-
-    Attributes:
-        sources: the pictures; those named on the command line take their place.
-        scales: of which every batch holds equal numbers: whole numbers in 2..8; with damage
-            also 1, and halves.
-        patch: side of a patch in px.
-        batch: patches in a batch, of each device.
-        flips: mirror patches at random.
-        rotations: turn patches by 90 degrees at random.
-        rescales: also train on copies of the pictures made smaller by these factors.
-        focus: 0: all places alike; 1: in proportion to what degrading loses there.
-        validation: pictures that are kept out of training and measured instead.
-    """
-
-    sources: tuple[Source, ...] = ()
-    scales: tuple[float, ...] = (2, 3, 4)
-    patch: int = 48
-    batch: int = 16
-    flips: bool = True
-    rotations: bool = True
-    rescales: tuple[float, ...] = (1.0,)
-    focus: float = 0.0
-    validation: int = 12
-
-    def __post_init__(self) -> None:
-        _check(
-            len(self.scales) > 0
-            and len(set(self.scales)) == len(self.scales)
-            and all(1 <= scale <= 8 and 2 * scale == int(2 * scale) for scale in self.scales),
-            "data.scales are different whole or half numbers in 1..8",
-        )
-        _check(8 <= self.patch <= 1024, "data.patch lies in 8..1024 px")
-        _check(1 <= self.batch <= 65536, "data.batch lies in 1..65536")
-        _check(
-            len(self.rescales) > 0 and all(0.1 <= factor <= 1.0 for factor in self.rescales),
-            "data.rescales lie in 0.1..1",
-        )
-        _check(0.0 <= self.focus <= 4.0, "data.focus lies in 0..4")
-        _check(self.validation >= 0, "data.validation is 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +90,9 @@ class OptimizerSettings:
         momentum: of muon and sgd.
         betas: of adamw.
         decay: weight decay: decoupled, but for sgd a part of the gradient.
-        other_rate: of muon: AdamW's rate, in units of the stage's rate.
+        other_rate: of muon: AdamW's rate for the first and the last layer, in units of the
+            stage's rate.
+        bias_rate: of muon: AdamW's rate for biases, likewise; 0 for `other_rate`.
     """
 
     kind: str = "adamw"
@@ -181,16 +100,18 @@ class OptimizerSettings:
     betas: tuple[float, ...] = (0.9, 0.99)
     decay: float = 0.0
     other_rate: float = 0.1
+    bias_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.kind in OPTIMIZERS, f"optimizer.kind is one of {', '.join(OPTIMIZERS)}")
-        _check(0.0 <= self.momentum < 1.0, "optimizer.momentum lies in 0..1, 1 excluded")
-        _check(
+        check(self.kind in OPTIMIZERS, f"optimizer.kind is one of {', '.join(OPTIMIZERS)}")
+        check(0.0 <= self.momentum < 1.0, "optimizer.momentum lies in 0..1, 1 excluded")
+        check(
             len(self.betas) == 2 and all(0.0 <= beta < 1.0 for beta in self.betas),
             "optimizer.betas are two numbers in 0..1, 1 excluded",
         )
-        _check(self.decay >= 0.0, "optimizer.decay is 0 or more")
-        _check(self.other_rate > 0.0, "optimizer.other_rate is above 0")
+        check(self.decay >= 0.0, "optimizer.decay is 0 or more")
+        check(self.other_rate > 0.0, "optimizer.other_rate is above 0")
+        check(self.bias_rate >= 0.0, "optimizer.bias_rate is 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +134,10 @@ class Phase:
     clip_theta: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.loss in KINDS, f"phases.loss is one of {', '.join(KINDS)}")
-        _check(self.reduction in REDUCTIONS, f"phases.reduction is one of {', '.join(REDUCTIONS)}")
-        _check(0.0 < self.until <= 1.0, "phases.until lies in 0..1")
-        _check(min(self.clip_norm, self.clip_theta) >= 0.0, "limits of gradients are 0 or more")
+        check(self.loss in KINDS, f"phases.loss is one of {', '.join(KINDS)}")
+        check(self.reduction in REDUCTIONS, f"phases.reduction is one of {', '.join(REDUCTIONS)}")
+        check(0.0 < self.until <= 1.0, "phases.until lies in 0..1")
+        check(min(self.clip_norm, self.clip_theta) >= 0.0, "limits of gradients are 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,10 +147,15 @@ class Stage:
     Attributes:
         depth: layers; more than in the stage before grows the network.
         steps: how long it lasts, in steps; or
-        minutes: in minutes of training.
+        minutes: in minutes of training. The last one, if it is stable, may have neither, and
+            lasts until it is stopped.
         rate: the learning rate that the schedule begins with.
-        schedule: `cosine`, to 0; or `step`.
+        schedule: `cosine`, to 0; `step`; `stable`, at the rate; or `decay`, straight to 0.
         warmup: share of the stage in which the rate rises from 0.
+        warmup_steps: the same in steps.
+        noise: what is added to the identity layers by which the network grows at the
+            beginning of the stage, in units of He's random weights.
+        revive: steps after which idle channels are looked for, and made anew; 0 for never.
         drops: of `step`: number of times that the rate falls, at equal distances.
         factor: of `step`: what it is multiplied by.
     """
@@ -240,17 +166,65 @@ class Stage:
     rate: float
     schedule: str = "cosine"
     warmup: float = 0.0
+    warmup_steps: int = 0
+    noise: float = 0.0
+    revive: int = 0
     drops: int = 3
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _check(2 <= self.depth <= 200, "stages.depth lies in 2..200")
-        _check(self.steps >= 0 and self.minutes >= 0.0, "a stage cannot last less than nothing")
-        _check((self.steps > 0) != (self.minutes > 0.0), "a stage has either steps or minutes")
-        _check(self.rate > 0.0, "stages.rate is above 0")
-        _check(self.schedule in SCHEDULES, f"stages.schedule is one of {', '.join(SCHEDULES)}")
-        _check(0.0 <= self.warmup < 1.0, "stages.warmup lies in 0..1, 1 excluded")
-        _check(self.drops >= 0 and 0.0 < self.factor <= 1.0, "stages.factor lies in 0..1")
+        check(2 <= self.depth <= 200, "stages.depth lies in 2..200")
+        check(self.steps >= 0 and self.minutes >= 0.0, "a stage cannot last less than nothing")
+        check(
+            (self.steps > 0) != (self.minutes > 0.0)
+            or (self.endless and self.schedule == "stable"),
+            "a stage has either steps or minutes",
+        )
+        check(self.rate > 0.0, "stages.rate is above 0")
+        check(self.schedule in SCHEDULES, f"stages.schedule is one of {', '.join(SCHEDULES)}")
+        check(0.0 <= self.warmup < 1.0, "stages.warmup lies in 0..1, 1 excluded")
+        check(min(self.warmup_steps, self.revive) >= 0, "stages: steps are 0 or more")
+        check(0.0 <= self.noise <= 1.0, "stages.noise lies in 0..1")
+        check(self.drops >= 0 and 0.0 < self.factor <= 1.0, "stages.factor lies in 0..1")
+
+    @property
+    def endless(self) -> bool:
+        """Whether it lasts until it is stopped."""
+        return not self.steps and not self.minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecaySettings:
+    """How a branch ends a trunk whose last stage is stable; see `vdsr.training.branch`.
+
+    Attributes:
+        share: how long the rate falls: a share of all steps, those of the trunk included; or
+        steps: so many; or
+        minutes: so long.
+        phases: towards what, as those of the recipe.
+    """
+
+    share: float = 0.18
+    steps: int = 0
+    minutes: float = 0.0
+    phases: tuple[Phase, ...] = (
+        Phase(until=0.4, clip_norm=0.5),
+        Phase(loss="mse", clip_norm=0.05),
+    )
+
+    def __post_init__(self) -> None:
+        check(0.0 < self.share < 1.0, "decay.share lies in 0..1")
+        check(self.steps >= 0 and self.minutes >= 0.0, "a branch cannot last less than nothing")
+        check(not (self.steps and self.minutes), "a branch has either steps or minutes")
+        _check_phases(self.phases)
+
+
+def _check_phases(phases: tuple[Phase, ...]) -> None:
+    ends = [phase.until for phase in phases]
+    check(
+        bool(ends) and ends == sorted(set(ends)) and ends[-1] == 1.0,
+        "phases follow each other, and the last one ends at 1",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,16 +235,19 @@ class Recipe:
         name: short name, and that of the model that comes of it.
         about: what it is for, in a sentence.
         seed: of the first weights and of every batch.
-        precision: of the arithmetic: `32`, or `bf16` or `16` (mixed), for GPUs.
+        precision: of the arithmetic: `32`, or `bf16` or `16` (mixed), for GPUs and for CPUs
+            that multiply them faster; `auto` is `bf16` on those, and else `32`.
         ema: the weights that come out are a running mean with this factor per step; 0
             for the last weights as they are.
         validations: how often the kept-out pictures are measured in every stage, evenly.
+        validate_every: steps after which they are in a stage without an end.
         network: what is trained.
         data: on what.
         damage: what happens to it.
         optimizer: how.
         phases: towards what.
         stages: how deep and how long.
+        decay: how a branch ends, if the last stage is stable.
     """
 
     name: str
@@ -279,46 +256,49 @@ class Recipe:
     precision: str = "32"
     ema: float = 0.999
     validations: int = 10
+    validate_every: int = 2000
     network: NetworkSettings = field(default_factory=NetworkSettings)
     data: DataSettings = field(default_factory=DataSettings)
     damage: DamageSettings = field(default_factory=DamageSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     phases: tuple[Phase, ...] = (Phase(),)
     stages: tuple[Stage, ...]
+    decay: DecaySettings = field(default_factory=DecaySettings)
 
     def __post_init__(self) -> None:
-        _check(bool(self.name) and self.name.isprintable(), "a recipe has a name")
-        _check(0 <= self.seed < 2**32, "seed lies in 0..2^32")
-        _check(self.precision in ("32", "bf16", "16"), "precision is 32, bf16 or 16")
-        _check(0.0 <= self.ema < 1.0, "ema lies in 0..1, 1 excluded")
-        _check(self.validations >= 0, "validations is 0 or more")
+        check(bool(self.name) and self.name.isprintable(), "a recipe has a name")
+        check(0 <= self.seed < 2**32, "seed lies in 0..2^32")
+        check(
+            self.precision in ("auto", "32", "bf16", "16"), "precision is 32, bf16 or 16, or auto"
+        )
+        check(0.0 <= self.ema < 1.0, "ema lies in 0..1, 1 excluded")
+        check(self.validations >= 0, "validations is 0 or more")
         self._check_data()
-        ends = [phase.until for phase in self.phases]
-        _check(
-            bool(ends) and ends == sorted(set(ends)) and ends[-1] == 1.0,
-            "phases follow each other, and the last one ends at 1",
-        )
+        _check_phases(self.phases)
         depths = [stage.depth for stage in self.stages]
-        _check(bool(depths), "a recipe has at least one stage")
-        _check(depths == sorted(depths), "from stage to stage a network can only grow")
-        _check(
-            self.network.kind == "vdsr" or set(depths) == {3}, "an srcnn has 3 layers: depth = 3"
+        check(bool(depths), "a recipe has at least one stage")
+        check(depths == sorted(depths), "from stage to stage a network can only grow")
+        check(
+            not any(stage.endless for stage in self.stages[:-1]),
+            "only the last stage can be without an end",
         )
+        check(self.validate_every >= 0, "validate_every is 0 or more")
+        check(self.network.kind == "vdsr" or set(depths) == {3}, "an srcnn has 3 layers: depth = 3")
 
     def _check_data(self) -> None:
         """What data, damage and network ask of each other."""
         scales, patch = self.data.scales, self.data.patch
         if self.damage.share:
-            _check(
+            check(
                 all(patch * 2 % int(2 * scale) == 0 for scale in scales),
                 "with damage, data.patch is a multiple of every scale",
             )
         else:
-            _check(
+            check(
                 all(scale >= 2 and scale == int(scale) for scale in scales),
                 "without damage, data.scales are whole numbers in 2..8",
             )
-        _check(patch % self.network.fold == 0, "data.patch is a multiple of network.fold")
+        check(patch % self.network.fold == 0, "data.patch is a multiple of network.fold")
 
     @property
     def digest(self) -> str:

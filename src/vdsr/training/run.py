@@ -16,6 +16,7 @@ class Outcome:
     Attributes:
         architecture: the layers: the running mean of the weights.
         finished: whether the recipe is done.
+        interrupted: whether somebody stopped it before.
         leads: whether this process is the first of those that trained together.
         steps: steps done in all.
         seconds: time spent training.
@@ -27,6 +28,7 @@ class Outcome:
 
     architecture: Architecture
     finished: bool
+    interrupted: bool
     leads: bool
     steps: int
     seconds: float
@@ -59,6 +61,7 @@ class TrainingOptions:
             every batch, so that sums are rounded otherwise with another number.
         save_seconds: time between checkpoints.
         progress: called after every step of the leading process.
+        minutes: after which it stops, as if it were interrupted; 0 for no such time.
         say: takes a line of text for people, now and then.
     """
 
@@ -66,4 +69,5 @@ class TrainingOptions:
     threads: int = 0
     save_seconds: float = 120.0
     progress: OnTraining | None = None
+    minutes: float = 0.0
     say: Callable[[str], None] = lambda line: None

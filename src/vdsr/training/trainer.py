@@ -16,12 +16,14 @@ from vdsr.data.packfile import Pack
 from vdsr.errors import OutputError, UsageError
 from vdsr.model.architecture import Architecture
 from vdsr.training import lightning
+from vdsr.training.branch import NAME as TRUNK
+from vdsr.training.branch import branch_of
 from vdsr.training.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
-from vdsr.training.growth import deepen
+from vdsr.training.growth import deepen, with_chroma
 from vdsr.training.module import StageModule, build_network
 from vdsr.training.monitor import Monitor
 from vdsr.training.network import Chain
-from vdsr.training.parallel import Parallel
+from vdsr.training.parallel import Parallel, flush
 from vdsr.training.patches import Patches
 from vdsr.training.progress import TrainingProgress, share_of_run
 from vdsr.training.recipe import Recipe
@@ -29,6 +31,41 @@ from vdsr.training.run import Outcome, Start, TrainingOptions
 from vdsr.training.validation import Validation, hold_out
 
 _DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+
+
+def branch(
+    recipe: Recipe,
+    pack: Pack,
+    trunk: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    options: TrainingOptions | None = None,
+) -> Outcome:
+    """Branch off from a trunk: let the rate fall to zero, and end. The trunk stays as it is.
+
+    Args:
+        recipe: of the trunk, with a stable last stage.
+        pack: on what; that of the trunk.
+        trunk: the folder of its run.
+        folder: where checkpoint and logs of the branch go; what an earlier branch left there
+            is replaced.
+        resume: go on with the branch in `folder`, if there is one.
+        options: devices and the like.
+
+    Raises:
+        UsageError, InputError, CheckpointError, OutputError, VdsrError: as `train`, and
+            `vdsr.training.branch.branch_of`.
+    """
+    if not (resume and (folder / NAME).exists()):
+        state = load_checkpoint(trunk / NAME)
+        branch_of(recipe, state)
+        if lightning.leads():
+            _make_folder(folder)
+            (folder / NAME).unlink(missing_ok=True)
+            save_checkpoint(state, folder / TRUNK)
+    derived, state = branch_of(recipe, load_checkpoint(folder / TRUNK))
+    return _Training(derived, pack, folder, options or TrainingOptions()).go(state, resume=True)
 
 
 def train(
@@ -73,12 +110,14 @@ class _Training:
         self._recipe, self._pack, self._folder, self._options = recipe, pack, folder, options
         self._path = folder / NAME
         self._device = lightning.device()
-        self._stopped = False
+        self._precision = lightning.settled(recipe.precision)
+        self._stopped = self._interrupted = False
         self._saved = time.monotonic()
 
-    def go(self, start: Start | None, resume: bool) -> Outcome:
-        """See `train`."""
+    def go(self, start: Start | Checkpoint | None, resume: bool) -> Outcome:
+        """See `train`; a branch starts from a checkpoint."""
         self._state = self._first(start, resume)
+        self._begun = time.monotonic()
         with _one_thread():
             patches, self._monitor = self._data()
             while self._state.stage < len(self._recipe.stages) and not self._stopped:
@@ -87,6 +126,7 @@ class _Training:
         return Outcome(
             architecture=self._network(state.stage, state.mean).architecture(),
             finished=state.stage == len(self._recipe.stages),
+            interrupted=self._interrupted,
             leads=lightning.leads(),
             steps=state.total,
             seconds=state.total_seconds,
@@ -133,7 +173,7 @@ class _Training:
         )
         return patches, Monitor(validation, self._folder, self._state.scores, self._options.say)
 
-    def _first(self, start: Start | None, resume: bool) -> Checkpoint:
+    def _first(self, start: Start | Checkpoint | None, resume: bool) -> Checkpoint:
         """Where to begin."""
         if self._path.exists():
             # The others begin where the first process has left its checkpoint.
@@ -147,10 +187,11 @@ class _Training:
             if state.pack != self._pack.digest:
                 raise UsageError(f"{self._path}: it was trained on other data")
             return state
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self._folder}: it cannot be made: {error.strerror}") from error
+        _make_folder(self._folder)
+        if isinstance(start, Checkpoint):
+            if start.pack != self._pack.digest:
+                raise UsageError(f"{self._folder}: the trunk was trained on other data")
+            return start
         torch.manual_seed(self._recipe.seed)
         network = build_network(self._recipe.network, self._recipe.stages[0].depth)
         if start is not None:
@@ -167,14 +208,20 @@ class _Training:
             save_checkpoint(state, self._path)
         return state
 
-    def _take_over(self, network: Chain, start: Architecture) -> None:
-        depth = len(network.layers)
+    def _take_over(self, network: Chain, start: Architecture, noise: float = 0.0) -> None:
+        """Give a network the weights of another: deeper or with chroma, if need be."""
+        depth, seed = len(network.layers), self._recipe.seed
         try:
-            network.load_architecture(deepen(start, depth) if start.depth < depth else start)
+            if start.planes < network.planes:
+                start = with_chroma(start)
+            if start.depth < depth:
+                start = deepen(start, depth, noise=noise, seed=seed)
+            network.load_architecture(start)
         except ValueError as error:
             raise UsageError(
-                f"the network to start from ({start.depth} layers of width {start.width}) does"
-                f" not fit the recipe {self._recipe.name}"
+                f"the network to start from ({start.depth} layers of width {start.width}, fold"
+                f" {start.fold}, {start.planes} planes) does not fit the recipe"
+                f" {self._recipe.name}"
             ) from error
 
     def _network(self, stage: int, weights: dict[str, Tensor]) -> Chain:
@@ -205,7 +252,7 @@ class _Training:
                 with lightning.quiet():
                     trainer = lightning.make_trainer(
                         self._folder / "logs",
-                        precision=self._recipe.precision,
+                        precision=self._precision,
                         devices=self._options.devices,
                         stop=self._stop,
                     )
@@ -227,20 +274,23 @@ class _Training:
         if self._device.type != "cpu" or threads == 1:
             yield network
             return
-        parallel = Parallel(network, threads, dtype=_DTYPES[self._recipe.precision])
+        parallel = Parallel(network, threads, dtype=_DTYPES[self._precision])
         try:
             yield parallel
         finally:
             parallel.close()
 
     def _stop(self) -> None:
-        self._stopped = True
+        self._stopped = self._interrupted = True
 
     def _after_step(self, module: StageModule) -> None:
         self._monitor.after_step(module, self._before)
         self._before = module.share_done()
         if self._options.progress is not None and lightning.leads():
             self._options.progress(self._progress(module))
+        minutes = (time.monotonic() - self._begun) / 60.0
+        if self._options.minutes and minutes >= self._options.minutes:
+            self._stopped = True
         stopped = self._stopped
         if module.trainer.world_size > 1:
             stopped = module.trainer.strategy.reduce_boolean_decision(stopped, all=False)
@@ -284,8 +334,9 @@ class _Training:
         """The beginning of the next stage: the running mean, grown if need be."""
         network, after = self._network(state.stage, state.mean), state.stage + 1
         if after < len(self._recipe.stages):
-            grown = build_network(self._recipe.network, self._recipe.stages[after].depth)
-            self._take_over(grown, network.architecture())
+            stage = self._recipe.stages[after]
+            grown = build_network(self._recipe.network, stage.depth)
+            self._take_over(grown, network.architecture(), stage.noise)
             network = grown
         return replace(
             state,
@@ -298,14 +349,23 @@ class _Training:
         )
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: it cannot be made: {error.strerror}") from error
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread of torch for each thread of ours; see `vdsr.training.parallel`."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    flush()
     try:
         yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(before)
 
 
