@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import io
 import json
 import tarfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from vdsr.data import datasets
 from vdsr.data.datasets import Source, data_home, fetch, open_dataset
-from vdsr.data.download import download
+from vdsr.data.download import _Redirects, download
 from vdsr.errors import InputError, OutputError, UsageError
 
 CONTENT = bytes(range(256)) * 3000
@@ -105,10 +107,13 @@ def folder_of(path: Path, count: int) -> Path:
     return path
 
 
+MOST = 10_000_000
+
+
 def test_a_file_is_fetched_and_not_twice(server: _Server, tmp_path: Path):
     goal, seen = tmp_path / "new" / "file.bin", []
     for _ in range(2):
-        download(url(server), goal, DIGEST, progress=lambda *step: seen.append(step))
+        download(url(server), goal, DIGEST, most=MOST, progress=lambda *step: seen.append(step))
     assert goal.read_bytes() == CONTENT
     assert server.asked == [None]
     assert seen[-1] == (len(CONTENT), len(CONTENT))
@@ -118,7 +123,7 @@ def test_a_file_is_fetched_and_not_twice(server: _Server, tmp_path: Path):
 def test_a_broken_connection_goes_on_where_it_ended(server: _Server, tmp_path: Path):
     server.breaks = 2
     goal = tmp_path / "file.bin"
-    download(url(server), goal, DIGEST, pause=0.0)
+    download(url(server), goal, DIGEST, most=MOST, pause=0.0)
     assert goal.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=200000-", "bytes=400000-"]
 
@@ -129,7 +134,7 @@ def test_a_later_run_goes_on_and_a_server_without_ranges_starts_again(
     goal, part = tmp_path / "file.bin", tmp_path / "file.bin.part"
     part.write_bytes(CONTENT[:1000])
     server.ranges = False
-    download(url(server), goal, DIGEST, pause=0.0)
+    download(url(server), goal, DIGEST, most=MOST, pause=0.0)
     assert goal.read_bytes() == CONTENT
     assert server.asked == ["bytes=1000-"]
 
@@ -138,39 +143,39 @@ def test_what_keeps_breaking_is_kept_for_the_next_run(server: _Server, tmp_path:
     server.breaks, server.break_after = 99, 1000
     goal = tmp_path / "file.bin"
     with pytest.raises(InputError, match=r"4000 of 768000 bytes: run the command again"):
-        download(url(server), goal, DIGEST, pause=0.0)
+        download(url(server), goal, DIGEST, most=MOST, pause=0.0)
     assert not goal.exists()
     assert (tmp_path / "file.bin.part").stat().st_size == 4000
 
 
 def test_a_rest_that_is_too_long_is_thrown_away(server: _Server, tmp_path: Path):
     (tmp_path / "file.bin.part").write_bytes(b"x" * (len(CONTENT) + 5))
-    download(url(server), tmp_path / "file.bin", DIGEST, pause=0.0)
+    download(url(server), tmp_path / "file.bin", DIGEST, most=MOST, pause=0.0)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
 def test_another_content_is_refused_and_not_kept(server: _Server, tmp_path: Path):
     server.files["/file.bin"] = CONTENT[:-1] + b"x"
     with pytest.raises(InputError, match="checksum"):
-        download(url(server), tmp_path / "file.bin", DIGEST, pause=0.0)
+        download(url(server), tmp_path / "file.bin", DIGEST, most=MOST, pause=0.0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_that_lead_nowhere(server: _Server, tmp_path: Path):
     goal = tmp_path / "file.bin"
     with pytest.raises(InputError, match="404"):
-        download(url(server, "/other"), goal, DIGEST, pause=0.0)
+        download(url(server, "/other"), goal, DIGEST, most=MOST, pause=0.0)
     assert len(server.asked) == 1
     with pytest.raises(InputError, match="http"):
-        download("file:///etc/hostname", goal, DIGEST)
+        download("file:///etc/hostname", goal, DIGEST, most=MOST)
     with pytest.raises(InputError, match="cannot be fetched"):
-        download("http://127.0.0.1:9/file.bin", goal, DIGEST, pause=0.0)
+        download("http://127.0.0.1:9/file.bin", goal, DIGEST, most=MOST, pause=0.0)
 
 
 def test_a_goal_that_cannot_be_written(server: _Server, tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot be written"):
-        download(url(server), tmp_path / "file" / "goal", DIGEST)
+        download(url(server), tmp_path / "file" / "goal", DIGEST, most=MOST)
 
 
 @pytest.fixture
@@ -260,3 +265,62 @@ def test_where_data_lie(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: P
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert data_home() == tmp_path / ".local" / "share" / "vdsr"
+
+
+class _Redirecting(http.server.BaseHTTPRequestHandler):
+    """Leads to what is asked for behind a question mark, or never ends."""
+
+    def do_GET(self) -> None:
+        if self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(1000):
+                    self.wfile.write(bytes(100_000))
+            return
+        self.send_response(302)
+        self.send_header("Location", self.path.partition("?")[2])
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def leading(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Redirecting)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("goal", ["ftp://127.0.0.1/a", "file:///etc/hostname", "gopher://x/"])
+def test_no_server_leads_to_another_protocol(leading: str, goal: str, tmp_path: Path):
+    with pytest.raises(InputError, match=r"leads to|cannot be fetched|answers 302"):
+        download(f"{leading}/?{goal}", tmp_path / "a", DIGEST, most=MOST, pause=0.0)
+    assert list(tmp_path.glob("a*")) == []
+
+
+@pytest.mark.parametrize("goal", ["http://127.0.0.1/a", "HTTP://127.0.0.1/a", "ftp://127.0.0.1/a"])
+def test_https_stays_https(goal: str):
+    request = urllib.request.Request("https://127.0.0.1/b")
+    with pytest.raises(InputError, match=r"leads to .*not safe"):
+        _Redirects().redirect_request(request, io.BytesIO(), 302, "", {}, goal)
+    kept = _Redirects().redirect_request(request, io.BytesIO(), 302, "", {}, "https://127.0.0.1/c")
+    assert kept.full_url == "https://127.0.0.1/c"
+
+
+def test_a_file_without_end_is_not_kept(leading: str, server: _Server, tmp_path: Path):
+    with pytest.raises(InputError, match="more than the 1 MB that were expected"):
+        download(f"{leading}/endless", tmp_path / "a", DIGEST, most=1_000_000, pause=0.0)
+    with pytest.raises(InputError, match="more than the 0 MB"):
+        download(url(server), tmp_path / "a", DIGEST, most=10, pause=0.0)
+    assert list(tmp_path.glob("a*")) == []
+
+
+def test_redirects_without_end(leading: str, tmp_path: Path):
+    with pytest.raises(InputError, match="answers 302"):
+        download(f"{leading}/??", tmp_path / "a", DIGEST, most=MOST, pause=0.0)

@@ -151,7 +151,7 @@ def fetch(name: str, *, progress: OnBytes | None = None) -> Path:
     key = name.lower()
     if key in NETWORKS:
         goal = data_home() / "networks" / NETWORKS[key].file
-        download(NETWORKS[key].url, goal, NETWORKS[key].sha256, progress=progress)
+        _download(NETWORKS[key], goal, progress)
         return goal
     if key not in DATASETS:
         raise UsageError(
@@ -161,9 +161,15 @@ def fetch(name: str, *, progress: OnBytes | None = None) -> Path:
     if not folder.is_dir():
         source = DATASETS[key].source
         archive = data_home() / "downloads" / source.file
-        download(source.url, archive, source.sha256, progress=progress)
+        _download(source, archive, progress)
         _unpack(archive, DATASETS[key], folder)
     return folder
+
+
+def _download(source: Source, goal: Path, progress: OnBytes | None) -> None:
+    # Its size is known in round megabytes, which some count in units of 2^20 bytes.
+    most = (source.megabytes + 10) * (11 << 20) // 10
+    download(source.url, goal, source.sha256, most=most, progress=progress)
 
 
 def _names() -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from vdsr.errors import InputError, OutputError
 from vdsr.version import __version__
@@ -27,6 +30,7 @@ def download(
     goal: Path,
     sha256: str,
     *,
+    most: int,
     progress: OnBytes | None = None,
     pause: float = 2.0,
 ) -> None:
@@ -36,9 +40,10 @@ def download(
     a later one, goes on from there (HTTP Range). It is renamed when its checksum is right.
 
     Args:
-        url: http or https.
+        url: http or https. What begins as https is never led to anything else.
         goal: the file; its folder is made.
         sha256: of the whole file, 64 hexadecimal digits.
+        most: size in bytes above which nothing more is taken.
         progress: called with the bytes there are and, if known, the bytes there will be.
         pause: seconds before the second try, doubled for each further one.
 
@@ -53,7 +58,7 @@ def download(
         if goal.exists() and digest(goal) == sha256:
             return
         part = goal.with_name(goal.name + ".part")
-        _fetch(url, part, progress, pause)
+        _fetch(url, part, most, progress, pause)
         found = digest(part)
         if found != sha256:
             part.unlink()
@@ -72,7 +77,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetch(url: str, part: Path, progress: OnBytes | None, pause: float) -> None:
+def _fetch(url: str, part: Path, most: int, progress: OnBytes | None, pause: float) -> None:
     """Fill `part`, going on where it ends.
 
     Raises:
@@ -81,7 +86,7 @@ def _fetch(url: str, part: Path, progress: OnBytes | None, pause: float) -> None
     """
     for attempt in range(_ATTEMPTS):
         try:
-            _receive(url, part, progress)
+            _receive(url, part, most, progress)
             return
         except urllib.error.HTTPError as error:
             error.close()
@@ -106,25 +111,58 @@ class _Broken(Exception):
     """The connection ended before the file did."""
 
 
-def _receive(url: str, part: Path, progress: OnBytes | None) -> None:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address, but not out of https, nor to another protocol."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        scheme = urllib.parse.urlsplit(newurl).scheme.lower()
+        if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
+            raise InputError(
+                f"{req.full_url}: the server leads to {newurl[:200]!r}, which is not safe:"
+                " nothing was fetched"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _receive(url: str, part: Path, most: int, progress: OnBytes | None) -> None:
     done = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": f"vdsr/{__version__}"}
     if done:
         headers["Range"] = f"bytes={done}-"
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+    opener = urllib.request.build_opener(_Redirects)
+    with opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
         if response.status != _PARTIAL_CONTENT:
             done = 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        _check_size(url, part, max(done, total or 0), most)
         with part.open("ab" if done else "wb") as file:
             while chunk := _read(response):
                 file.write(chunk)
                 done += len(chunk)
+                _check_size(url, part, done, most)
                 if progress is not None:
                     progress(done, total)
     if total is not None and done < total:
         raise _Broken(f"the connection ended after {done} of {total} bytes")
+
+
+def _check_size(url: str, part: Path, size: int, most: int) -> None:
+    if size > most:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{url}: it has more than the {most / 1e6:.0f} MB that were expected; nothing of it"
+            " was kept"
+        )
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
