@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from vdsr.errors import OutputError, OutputExists
+from vdsr.errors import OutputError, OutputExists, UsageError
 
 try:
     import fcntl
@@ -64,6 +64,30 @@ def refuse_existing(*goals: Path, overwrite: bool, folder: bool = False) -> None
     for goal in goals:
         with _as_output_error(goal):
             _refuse(goal, overwrite=overwrite, folder=folder)
+
+
+def refuse_same(source: Path, goal: Path, *, in_place: bool) -> None:
+    """Refuse an output that is the input itself, by whatever name, unless that is wanted.
+
+    Args:
+        source: the input.
+        goal: the output.
+        in_place: whether the output is to be the input.
+
+    Raises:
+        OutputExists: if they are one file, and are not to be.
+        UsageError: if they are two, and are to be one.
+    """
+    try:
+        same = source.samefile(goal)
+    except (OSError, ValueError):
+        same = False
+    if same and not in_place:
+        raise OutputExists(
+            f"{goal}: it exists already, and it is the input itself: in_place=True replaces it"
+        )
+    if in_place and not same:
+        raise UsageError(f"{goal}: in place means that the output is the input, {source}")
 
 
 def _refuse(goal: Path, *, overwrite: bool, folder: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pyvips
 
 from picture_files import EXIF, GPS, png_chunk, png_file, tiff_block, tiff_tags, xmp_properties
 from vdsr import Upscaler
+from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.imaging.resample import imresize
 
 WIDTH, HEIGHT = 30, 20
@@ -425,12 +427,53 @@ def test_the_longest_names(upscaler: Upscaler, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_output_may_replace_the_input(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_the_output_replaces_the_input_only_in_place(upscaler: Upscaler, tmp_path: Path) -> None:
+    path, link, twin = tmp_path / "a.png", tmp_path / "link.png", tmp_path / "twin.png"
+    picture().pngsave(str(path))
+    path.chmod(0o640)
+    link.symlink_to("a.png")
+    twin.hardlink_to(path)
+    before = path.read_bytes()
+    for source, goal in [(path, path), (path, link), (link, path), (path, twin), (twin, link)]:
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match=r"the input itself: in_place=True replaces it"):
+                upscaler.upscale(source, goal, scale=2, overwrite=overwrite)
+    with pytest.raises(UsageError, match="the output is the input"):
+        upscaler.upscale(path, tmp_path / "b.png", scale=2, in_place=True)
+    assert path.read_bytes() == before
+    upscaler.upscale(link, link, scale=2, in_place=True)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert pyvips.Image.new_from_buffer(path.read_bytes(), "").width == 2 * WIDTH
+    assert twin.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "link.png", "twin.png"]
+
+
+def test_a_failure_in_place_leaves_the_input(upscaler: Upscaler, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture().pngsave(str(path))
-    upscaler.upscale(path, path, scale=2, overwrite=True)
-    assert pyvips.Image.new_from_buffer(path.read_bytes(), "").width == 2 * WIDTH
+    path.write_bytes(before := path.read_bytes()[:-60])
+    with pytest.raises(InputError):
+        upscaler.upscale(path, path, scale=2, in_place=True)
+    assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif", ".gif"])
+def test_names_that_are_not_utf8(upscaler: Upscaler, tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9p\xf4t")
+    folder.mkdir()
+    plain = tmp_path / f"plain{suffix}"
+    picture().write_to_file(str(plain))
+    source = plain.rename(folder / os.fsdecode(b"caf\xe9" + suffix.encode()))
+    goal = folder / os.fsdecode(b"\xff" * (255 - len(suffix)) + suffix.encode())
+    upscaler.upscale(source, goal, scale=2)
+    assert pyvips.Image.new_from_buffer(goal.read_bytes(), "").width == 2 * WIDTH
+    damaged = folder / os.fsdecode(b"\xe9" + suffix.encode())
+    damaged.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(InputError):
+        upscaler.upscale(damaged, folder / "out.png", scale=2)
 
 
 @pytest.mark.parametrize(

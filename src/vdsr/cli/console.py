@@ -60,7 +60,7 @@ def _worded(error: VdsrError) -> str:
 
 def as_options(text: str) -> str:
     """A text with options of the command line in place of arguments of a function."""
-    text = re.sub(r"\b(overwrite|redo|restore|resume|retry_failed)=True", _option, text)
+    text = re.sub(r"\b(overwrite|in_place|redo|restore|resume|retry_failed)=True", _option, text)
     return re.sub(r"\braise max_memory\b", "raise --max-memory", text)
 
 
@@ -132,11 +132,21 @@ def report(text: str, content: Json, *, quiet: bool, json: str | None) -> None:
     if not quiet and json != STDOUT:
         typer.echo(text)
     if json is not None:
-        written = json_module.dumps(content, indent=2, ensure_ascii=False)
+        written = _as_json(content)
         if json == STDOUT:
             typer.echo(written)
         else:
             write_whole(Path(json), written + "\n")
+
+
+def _as_json(content: Json) -> str:
+    """As people read it; where a file name is not UTF-8, with escapes throughout."""
+    written = json_module.dumps(content, indent=2, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        return json_module.dumps(content, indent=2)
+    return written
 
 
 def say_left_out(lines: Sequence[str], *, quiet: bool) -> None:

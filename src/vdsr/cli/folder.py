@@ -29,10 +29,17 @@ def is_folder_job(inputs: Sequence[Path], output: Path) -> bool:
     """Whether `upscale` is asked for many pictures, or for one into a folder."""
     return (
         len(inputs) > 1
-        or output.is_dir()
-        or any(path.is_dir() for path in inputs)
+        or _is_folder(output)
+        or any(map(_is_folder, inputs))
         or any(not os.path.lexists(path) and glob.has_magic(str(path)) for path in inputs)
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # what it is cannot be seen; reading it will say why
+        return False
 
 
 def upscale_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -76,6 +77,9 @@ data_app.command(cls=Command)(command(pack))
 def main() -> None:
     """Entry point of the command `vdsr`."""
     open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names that are not UTF-8 go out as they came in.
+        sys.stdout.reconfigure(errors="surrogateescape")
     code = _run()
     lost = flushed(sys.stdout)
     flushed(sys.stderr)

@@ -32,4 +32,8 @@ Json = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+InPlace = Annotated[
+    bool,
+    typer.Option("--in-place", help="Replace the input itself, once the new picture is whole."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from vdsr.cli.console import check_outputs, duration, report, say
 from vdsr.cli.folder import is_folder_job, upscale_folder
-from vdsr.cli.options import Json, Model, Overwrite, Quiet
+from vdsr.cli.options import InPlace, Json, Model, Overwrite, Quiet
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.progress import PictureDisplay
+from vdsr.cli.stdio import STDIO, check_stdout, format_for_stdout, stdin
 from vdsr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +27,17 @@ _FOLDERS = "Folders"
 def upscale(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IN...", help="The picture; or several, folders, and patterns."),
+        typer.Argument(
+            metavar="IN...",
+            help="The picture, or - for standard input; or several, folders, and patterns.",
+        ),
     ],
     output: Annotated[
-        str, typer.Argument(metavar="OUT", help="The enlarged picture; or a folder for several.")
+        str,
+        typer.Argument(
+            metavar="OUT",
+            help="The enlarged picture, or - for standard output; or a folder for several.",
+        ),
     ],
     scale: Annotated[
         float | None,
@@ -111,6 +120,7 @@ def upscale(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    in_place: InPlace = False,
     preview: Annotated[
         bool,
         typer.Option(
@@ -205,6 +215,8 @@ def upscale(
     target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
     check_outputs(json=json, overwrite=overwrite)
     goal = Path(output)
+    if in_place and (len(inputs) > 1 or inputs[0].is_dir()):
+        raise UsageError("--in-place is for one picture: give it as IN and as OUT")
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
     if in_folder or dry_run or watch or redo or resume or retry_failed:
         if preview or residual or compare:
@@ -244,10 +256,16 @@ def upscale(
             json=json,
         )
         return
-    source = inputs[0]
+    source: Path | IO[bytes] = stdin() if str(inputs[0]) == STDIO else inputs[0]
+    to_stdout = output == STDIO
+    if to_stdout:
+        format = format or format_for_stdout(source)
+        check_stdout(json=json, in_place=in_place, preview=preview)
     # Whatever is wrong with the options is said before the model is loaded.
     check_quality(format_of(goal, format), quality)
-    made = goal.with_name(f"{goal.stem}.preview{goal.suffix}") if preview else goal
+    made = _preview_of(goal) if preview else goal
+    if preview and not isinstance(source, Path):
+        raise UsageError("--preview reads a file, not standard input")
     if preview and (residual or compare):
         raise UsageError("--preview makes the middle alone: no --residual or --compare with it")
     check_outputs(made, residual, compare, json=json, overwrite=overwrite)
@@ -259,7 +277,7 @@ def upscale(
         max_memory=None if max_memory is None else parse_size(max_memory),
         tile=tile,
     ) as upscaler:
-        if preview:
+        if preview and isinstance(source, Path):
             left, top, wide, high = upscaler.preview(
                 source, made, target=target, format=format, overwrite=overwrite
             )
@@ -271,22 +289,29 @@ def upscale(
                 json=json,
             )
             return
-        with PictureDisplay(source.name, quiet=quiet) as display:
+        with PictureDisplay(inputs[0].name, quiet=quiet) as display:
             result = upscaler.upscale(
                 source,
-                goal,
+                sys.stdout.buffer if to_stdout else goal,
                 target=target,
                 format=format,
                 quality=quality,
                 residual=residual,
                 compare=compare,
                 overwrite=overwrite,
+                in_place=in_place,
                 progress=display,
             )
-    _report(result, quiet=quiet, json=json)
+    _report(result, quiet=quiet, json=json, talk=to_stdout)
 
 
-def _report(result: Result, *, quiet: bool, json: str | None) -> None:
+def _preview_of(goal: Path) -> Path:
+    """Where the preview of a result goes, in a name that is not too long."""
+    end = f".preview{goal.suffix}"
+    return goal.with_name(os.fsdecode(os.fsencode(goal.stem)[: 255 - len(os.fsencode(end))]) + end)
+
+
+def _report(result: Result, *, quiet: bool, json: str | None, talk: bool) -> None:
     if not quiet:
         for notice in result.notices:
             say(f"{result.input}: note: {notice}")
@@ -295,4 +320,6 @@ def _report(result: Result, *, quiet: bool, json: str | None) -> None:
         f" {duration(result.seconds)} ({result.megapixels_per_second:.2f} Mpixel/s,"
         f" {result.model} {result.precision} on {result.backend})"
     )
-    report(text, result.as_dict(), quiet=quiet, json=json)
+    if talk and not quiet:  # the picture itself is on standard output
+        say(text)
+    report(text, result.as_dict(), quiet=quiet or talk, json=json)

@@ -28,6 +28,7 @@ from vdsr.inference.plan import Job, plan_job
 from vdsr.inference.selection import int8_notice
 from vdsr.inference.target import Target, plan_passes
 from vdsr.model.file import ModelFile
+from vdsr.outputs import refuse_same
 from vdsr.version import __version__
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ class Engine:
         self, picture: Picture, path: Path, format: Format, order: Order
     ) -> tuple[Job, tuple[str, ...]]:
         """Returns what was done, and what is to be said of it."""
+        overwrite = order.overwrite or order.in_place
+        if picture.reader is not None:
+            refuse_same(picture.reader.path, path, in_place=order.in_place)
         # Sizes are checked before a float picture is searched for its range.
         plan_passes(picture.layout.height, picture.layout.width, order.target)
         extras = order.extras
@@ -165,7 +169,7 @@ class Engine:
         # Interpolating once more, without the network, takes as much beside the tiles.
         share = 1.0 if extras is None else 0.5
         job, values = self._plan(picture, order.target, share=share)
-        check_goal(path, job.layout, format, overwrite=order.overwrite)
+        check_goal(path, job.layout, format, overwrite=overwrite)
         writer = PictureWriter(
             path,
             job.layout,
@@ -174,7 +178,7 @@ class Engine:
             quality=order.quality,
             provenance=self._provenance(job.scale),
             values=(values.low, values.high),
-            overwrite=order.overwrite,
+            overwrite=overwrite,
         )
         beside = None if extras is None else self._beside(extras, picture, job, values)
         with beside or nullcontext(), writer:

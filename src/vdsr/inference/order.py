@@ -35,6 +35,7 @@ class FileOptions(SizeOptions, total=False):
     overwrite: bool
     residual: str | os.PathLike[str] | None
     compare: str | os.PathLike[str] | None
+    in_place: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Order:
         overwrite: whether an existing output may be replaced.
         residual: picture file of what was added to bicubic, see `vdsr.inference.beside`.
         compare: HTML file that shows bicubic and the result, with a slider between.
+        in_place: whether the output is the input itself, which is replaced when it is whole.
         progress: called after every tile.
     """
 
@@ -57,6 +59,7 @@ class Order:
     overwrite: bool = False
     residual: str | os.PathLike[str] | None = None
     compare: str | os.PathLike[str] | None = None
+    in_place: bool = False
     progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
@@ -112,4 +115,4 @@ class Order:
     def names_file(self) -> bool:
         """Whether it says anything of a file that is to be written."""
         named = (self.format, self.quality, self.residual, self.compare)
-        return self.overwrite or any(value is not None for value in named)
+        return self.overwrite or self.in_place or any(value is not None for value in named)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
+from vdsr.imaging.files.geotiff import Placement
 from vdsr.inference.engine import Engine
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import of_array
 from vdsr.inference.pipeline import ValueRange
 from vdsr.inference.target import PASS_SCALE, Target, plan_passes
+from vdsr.outputs import refuse_same
 
 PREVIEW_SIDE = 512
 
@@ -21,6 +23,7 @@ PREVIEW_SIDE = 512
 def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int, int, int, int]:
     """Enlarge only the middle of a picture file; see `Upscaler.preview`."""
     target = order.target
+    refuse_same(image, goal, in_place=False)
     reader = PictureReader(image)
     height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
     halo = engine.model.architecture.halo
@@ -41,6 +44,9 @@ def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int,
         source=reader,
         values=(values.low, values.high),
         overwrite=order.overwrite,
+        placement=Placement(
+            x=width / reader.width, y=height / reader.height, left=columns.start, top=rows.start
+        ),
     ) as writer:
         writer.write(large)
     return columns.start, rows.start, layout.width, layout.height

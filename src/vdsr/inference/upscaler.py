@@ -218,7 +218,9 @@ class Upscaler:
                 (keeps the size) and `target` (a `Target`, which says the same as one
                 object); x4 if none is given. Of the file, `format` (`png`, `jpeg`, `webp`,
                 `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100, for
-                lossy formats) and `overwrite` (whether an existing one may be replaced).
+                lossy formats), `overwrite` (whether an existing one may be replaced) and
+                `in_place` (whether the output is the input itself; it is replaced when the
+                new one is whole, and refused otherwise).
 
         Returns:
             With an output, a `Result`. Else for an array one of the same dtype and number
@@ -242,7 +244,9 @@ class Upscaler:
         self._check_open()
         if output is None:
             if order.names_file:
-                raise UsageError("format, quality and overwrite are for an output: name one")
+                raise UsageError(
+                    "format, quality, overwrite and in_place are for an output: name one"
+                )
             if isinstance(image, np.ndarray) and image.ndim == 4 and len(image) > 0:
                 return self._batch(image, order)
             with opened(image) as picture:

@@ -118,8 +118,11 @@ def delivered(goal: Goal, format: str | None) -> Iterator[tuple[Path, Format]]:
         try:
             with path.open("rb") as file:
                 shutil.copyfileobj(file, goal)
+            if callable(flush := getattr(goal, "flush", None)):
+                flush()
         except (OSError, ValueError, TypeError) as error:
-            raise OutputError(f"{name_of(goal)}: it cannot be written: {error}") from error
+            text = getattr(error, "strerror", None) or str(error)
+            raise OutputError(f"{name_of(goal)}: it cannot be written: {text}") from error
 
 
 def read_image(source: Encoded) -> NDArray[Any]:
