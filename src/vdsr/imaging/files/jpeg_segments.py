@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vdsr.imaging.files import exif, photoshop, xmp
-from vdsr.imaging.files.resolution import Resolution, Unit, resolution, whole
+from vdsr.imaging.files.resolution import CM_PER_INCH, Resolution, Unit, resolution, whole
 
 MOST = 65533
 """Bytes that fit into one segment."""
@@ -162,14 +162,26 @@ def jfif(found: Resolution | None) -> bytes:
     """The segment that says what the picture is, and its resolution, if it is known."""
     units, x, y = 0, 1, 1
     if found is not None and found.unit in ("inch", "cm"):
-        x, y = round(found.x), round(found.y)
-        units = {"inch": 1, "cm": 2}[found.unit]
+        units, x, y = _whole_density(found)
     elif found is not None and found.unit == "aspect":
         x, y = whole(found.x, found.y, _DENSITY) or (1, 1)
     if not (0 < x <= _DENSITY and 0 < y <= _DENSITY):
         units, x, y = 0, 1, 1
     numbers = bytes([1, 2, units]) + x.to_bytes(2, "big") + y.to_bytes(2, "big")
     return segment(_APP0, _JFIF + numbers + b"\0\0")
+
+
+def _whole_density(found: Resolution) -> tuple[int, int, int]:
+    """Unit, and whole pixels per inch or centimeter, whichever are nearer."""
+    per_cm = 1 if found.unit == "cm" else Fraction(100, 254)
+    exact = [(1, found.x * per_cm * CM_PER_INCH, found.y * per_cm * CM_PER_INCH)]
+    exact.append((2, found.x * per_cm, found.y * per_cm))
+
+    def error(one: tuple[int, Fraction, Fraction]) -> Fraction:
+        return max(abs(round(value) - value) / value for value in one[1:])
+
+    units, x, y = min(exact, key=error)
+    return units, round(x), round(y)
 
 
 def with_segments(start: bytes, segments: bytes) -> bytes | None:

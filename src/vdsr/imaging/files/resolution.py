@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 Unit = Literal["inch", "cm", "own", "aspect"]
-_CM_PER_INCH = Fraction(254, 100)
+CM_PER_INCH = Fraction(254, 100)
 _LONG = 2**32 - 1
 
 
@@ -37,7 +37,7 @@ class Resolution:
         """Whole pixels per meter, as PNG has them; None if that is not known."""
         if self.unit not in ("inch", "cm"):
             return None
-        factor = 100 if self.unit == "cm" else 100 / _CM_PER_INCH
+        factor = 100 if self.unit == "cm" else 100 / CM_PER_INCH
         found = round(self.x * factor), round(self.y * factor)
         return found if min(found) > 0 and max(found) <= _LONG else None
 
