@@ -219,7 +219,10 @@ INPUTS: dict[str, tuple[bytes, str]] = {
     "count-too-high.tif": (tiff({279: (4, (1 << 30,)), 259: (3, (8,))}), DAMAGED),
     "strips-missing.tif": (tiff({257: (4, (15000,))}), DAMAGED),
     "terabytes.tif": (tiff({256: (4, (2**31,)), 257: (4, (2**31,))}), DAMAGED),
-    "unknown-compression.tif": (tiff({259: (3, (54321,))}), "its compression (number 54321) is not supported"),
+    "unknown-compression.tif": (
+        tiff({259: (3, (54321,))}),
+        "its compression (number 54321) is not supported",
+    ),
     "seven-bands.tif": (bands(7), "7 bands"),
     "signed-16.tif": (samples_tiff(np.ones((9, 9), np.int16), 2), "type short"),
     "signed-32.tif": (samples_tiff(np.ones((9, 9), np.int32), 2), "type int"),

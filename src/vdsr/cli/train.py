@@ -87,7 +87,10 @@ def train(
     minutes: Annotated[
         float,
         typer.Option(
-            "--minutes", metavar="N", help="Stop after this time; --resume goes on.", show_default=False
+            "--minutes",
+            metavar="N",
+            help="Stop after this time; --resume goes on.",
+            show_default=False,
         ),
     ] = 0.0,
     overwrite: Overwrite = False,

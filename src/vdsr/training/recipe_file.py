@@ -71,9 +71,12 @@ def parse_recipe(text: str) -> Recipe:
     """
     try:
         values = tomllib.loads(text)
-    # A ValueError, too, for a number of thousands of digits.
-    except (ValueError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"it is not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError("it is nested too deeply") from error
+    except ValueError as error:
+        raise UsageError("it holds a number of thousands of digits") from error
     return _build(Recipe, values, "")
 
 
