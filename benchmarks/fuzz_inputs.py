@@ -263,7 +263,7 @@ def _packs() -> list[bytes]:
 
     noise = np.random.default_rng(0).integers(16, 235, (12, 20), dtype=np.uint8)
     with work_folder(Path.cwd()) as folder:
-        write_pack(make_pack([noise] * 3, "abc", data="d", licence="CC0"), folder / "a.pack")
+        write_pack(make_pack([noise] * 3, "abc", data="d", license="CC0"), folder / "a.pack")
         return [(folder / "a.pack").read_bytes()]
 
 
@@ -348,7 +348,7 @@ _LINES = (
     "vacc pictures --precision fp16 --backend stand-in",
     "benchmark -m nothing.onnx --size 16x16 --rounds 1",
     "data fetch nothing",
-    "data pack pictures -o made.pack --licence CC0",
+    "data pack pictures -o made.pack --license CC0",
 )
 _WORDS = (
     "9" * 30, "9" * 5000, "-1", "0", "1e400", "nan", "-inf", "0x10", "1e-400", "x" * 300, "",

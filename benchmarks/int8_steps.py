@@ -1,4 +1,4 @@
-"""What each step of quantisation brings, on pictures kept apart from calibration.
+"""What each step of quantization brings, on pictures kept apart from calibration.
 
     python benchmarks/int8_steps.py PHOTOGRAPHS [--model vdsr] [--method percentile]
 
@@ -29,7 +29,7 @@ from vdsr.quantization.search import trials
 
 STEPS: dict[str, dict[str, Any]] = {
     "ranges and rounding alone": {"equalize": 0.0, "compensate": False, "split": False},
-    "channels equalised": {"compensate": False, "split": False},
+    "channels equalized": {"compensate": False, "split": False},
     "idle channels put to work": {"compensate": False},
     "weights fitted, errors cancel, biases corrected": {},
 }

@@ -32,7 +32,7 @@ SIDE, SCALE = 16, 2
 ONE_BROKEN_IN = 100
 SAMPLE = 500
 SETTLED = 1000
-# What enlarging may change of a picture's mean colour, in steps of 8 bits.
+# What enlarging may change of a picture's mean color, in steps of 8 bits.
 TOLERANCE = 4.0
 
 
@@ -66,9 +66,9 @@ def main(count: int, model: str, backend: str) -> None:
 
 
 def write(path: Path, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Write a picture: a colour of its own, and noise. Returns its mean colour."""
-    colour = rng.integers(48, 208, 3)
-    picture = (colour + rng.integers(-24, 25, (SIDE, SIDE, 3))).astype(np.uint8)
+    """Write a picture: a color of its own, and noise. Returns its mean color."""
+    color = rng.integers(48, 208, 3)
+    picture = (color + rng.integers(-24, 25, (SIDE, SIDE, 3))).astype(np.uint8)
     write_picture(path, picture)
     return mean(picture)
 
@@ -114,7 +114,7 @@ def run(
     return samples
 
 
-def check(one: Mapped[Path], colour: NDArray[np.float64], broken: bool) -> str | None:
+def check(one: Mapped[Path], color: NDArray[np.float64], broken: bool) -> str | None:
     """What is wrong with a result, or None."""
     if broken:
         named = isinstance(one.error, InputError) and str(one.error).startswith(f"{one.source}: ")
@@ -123,8 +123,8 @@ def check(one: Mapped[Path], colour: NDArray[np.float64], broken: bool) -> str |
         return f"it is whole, and failed: {one.error}"
     if one.result.shape != (SIDE * SCALE, SIDE * SCALE, 3):
         return f"the result is {one.result.shape}"
-    off = float(np.abs(mean(one.result) - colour).max())
-    return None if off <= TOLERANCE else f"the result is another picture: {off:.1f} off in colour"
+    off = float(np.abs(mean(one.result) - color).max())
+    return None if off <= TOLERANCE else f"the result is another picture: {off:.1f} off in color"
 
 
 def resident_mib() -> float:

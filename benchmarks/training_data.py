@@ -53,7 +53,7 @@ def split(pack: Pack) -> tuple[Pack, Pack]:
                 [pack.pictures[i] for i in chosen],
                 [pack.names[i] for i in chosen],
                 data=pack.data,
-                licence=pack.licence,
+                license=pack.license,
             )
         )
     return sides[0], sides[1]

@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py PACK [--recipe cpu] [--threads 0] [--rounds 8]
 
-A step is everything: making the batch, forward, backward, optimiser. Its arithmetic is
+A step is everything: making the batch, forward, backward, optimizer. Its arithmetic is
 counted as 6 x multiply-accumulates x pixels: 2 for the output, 4 for both gradients. The
 rate to compare with is that of torch's own product of two square matrices in the recipe's
 precision, by as many threads, measured between the steps, since the speed of machines

@@ -21,7 +21,7 @@ from vdsr import Upscaler
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.degrade import crop_to_multiple, enlarge, shrink
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
-from vdsr.imaging.files.encode import quantise
+from vdsr.imaging.files.encode import quantize
 from vdsr.imaging.metrics import psnr
 
 SCALE = 3
@@ -78,13 +78,13 @@ def main(folder: Path) -> None:
     original = read(photograph())
     original = crop_to_multiple(original.transpose(2, 0, 1), SCALE).transpose(1, 2, 0)
     small, large = folder / "small.png", folder / "vdsr.png"
-    write(small, quantise(shrink(planes(original), SCALE), "uint8").astype(np.uint8))
+    write(small, quantize(shrink(planes(original), SCALE), "uint8").astype(np.uint8))
 
     with Upscaler() as upscaler:
         result = upscaler.upscale(small, large, scale=SCALE, overwrite=True)
 
     restored = read(large)
-    bicubic = quantise(enlarge(planes(read(small)), SCALE), "uint8").astype(np.uint8)
+    bicubic = quantize(enlarge(planes(read(small)), SCALE), "uint8").astype(np.uint8)
     added = luma(restored) - luma(bicubic)
     residual = np.clip(128.0 + 4.0 * added, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
     comparison = folder / "side-by-side.png"

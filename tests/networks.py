@@ -20,7 +20,7 @@ def random_layers(
     fold: int = 1,
     planes: int = 1,
 ) -> tuple[Layer, ...]:
-    """He-initialised layers with these kernels."""
+    """He-initialized layers with these kernels."""
     rng = np.random.default_rng(seed)
     end = planes * fold**2
     channels = [end, *[width] * (len(kernels) - 1), end]

@@ -27,11 +27,11 @@ def png_file(
     rows: bytes,
     *,
     depth: int = 8,
-    colour: int = 2,
+    color: int = 2,
     chunks: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """A PNG file; `rows` are packed samples without filter bytes."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     length = len(rows) // height
     filtered = b"".join(b"\0" + rows[i : i + length] for i in range(0, len(rows), length))
     body = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(filtered)), (b"IEND", b"")]
@@ -45,12 +45,12 @@ def palette_png(
     depth: int = 8,
     alpha: bytes = b"",
 ) -> bytes:
-    """A PNG file with a palette `[colours, 3]`; `alpha` is that of its first colours."""
+    """A PNG file with a palette `[colors, 3]`; `alpha` is that of its first colors."""
     bits = np.unpackbits(indices[..., None], axis=2)[..., 8 - depth :]
     rows = np.packbits(bits.reshape(len(indices), -1), axis=1).tobytes()
     chunks = [(b"PLTE", palette.tobytes()), *([(b"tRNS", alpha)] if alpha else [])]
     height, width = indices.shape
-    return png_file(width, height, rows, depth=depth, colour=3, chunks=chunks)
+    return png_file(width, height, rows, depth=depth, color=3, chunks=chunks)
 
 
 def tiff_block(

@@ -2,11 +2,11 @@
 
     VdsrError
     ├── UsageError              (also a ValueError) the request itself is wrong: exit code 2
-    │   ├── ModelError          no such model, or a file that is no intact model file
+    │   ├── ModelError          no such model, or a damaged file
     │   ├── BackendError        a backend or precision that this machine or model lacks
     │   └── MissingExtra        (also an ImportError) an optional dependency is not installed
     ├── FileError               one file could not be done: exit code 1
-    │   ├── InputError          it cannot be read, or is no picture that can be enlarged
+    │   ├── InputError          it cannot be read, or is not a picture that can be enlarged
     │   │   ├── UnsupportedType (also a TypeError) it is of a type that is not taken
     │   │   └── CheckpointError a checkpoint that cannot be imported, or must not be
     │   └── OutputError         it cannot be written

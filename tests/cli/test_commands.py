@@ -51,7 +51,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shapes = [(4, 1, 3, 3), (1, 4, 3, 3)]
     layers = tuple(Layer(weight=rng.normal(0, 0.05, s).astype(np.float32)) for s in shapes)
     path = tmp_path_factory.mktemp("model") / "small.onnx"
-    metadata = ModelMetadata(name="small", version="3", licence="test", psnr={"here": 1.25})
+    metadata = ModelMetadata(name="small", version="3", license="test", psnr={"here": 1.25})
     write_model(Architecture(layers=layers, residual=True), metadata, path)
     return path
 
@@ -285,7 +285,7 @@ def test_import_carries_what_was_said_of_the_model(vdsr, tmp_path: Path):
     assert code == 0
     assert out.startswith(f"{output}: 3 layers, 216 parameters")
     card = load_model(output).metadata
-    assert (card.name, card.version, card.luma, card.licence) == ("mine", "2", "full", "CC0-1.0")
+    assert (card.name, card.version, card.luma, card.license) == ("mine", "2", "full", "CC0-1.0")
     assert (card.scales, dict(card.psnr)) == ((2, 4), {"Set5 x2": 30.5})
     code, _, err = vdsr("import", checkpoint, "-o", output)
     assert (code, "exists already" in err) == (1, True)

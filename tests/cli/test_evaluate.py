@@ -38,7 +38,7 @@ KEYS = [
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder with a smooth colour picture and a gray one, and a file that is no picture."""
+    """A folder with a smooth color picture and a gray one, and a file that is no picture."""
     folder = tmp_path / "some"
     folder.mkdir()
     rng = np.random.default_rng(0)

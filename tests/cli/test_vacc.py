@@ -19,7 +19,7 @@ PUBLISHED = [30.958, 30.956, 30.219]
 
 
 def waves(seed: int, height: int = 96, width: int = 80) -> np.ndarray:
-    """A smooth colour picture, another one for every seed."""
+    """A smooth color picture, another one for every seed."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     planes = [

@@ -135,7 +135,7 @@ def test_a_run_killed_ten_times_ends_with_the_weights_of_the_unbroken_run(tmp_pa
     (tmp_path / "tiny.toml").write_text(RECIPE)
     pictures = [drawn(seed) for seed in range(6)]
     write_pack(
-        make_pack(pictures, list("abcdef"), data="discs", licence="CC0"), tmp_path / "tiny.pack"
+        make_pack(pictures, list("abcdef"), data="discs", license="CC0"), tmp_path / "tiny.pack"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLER, str(tmp_path), "7"],
@@ -182,7 +182,7 @@ def test_from_photographs_to_a_model_that_can_be_used(photos, tmp_path, capsys):
     assert (content["steps"], content["recipe"]) == (100, "tiny")
     card = load_model(model).metadata
     assert (card.name, card.version, card.scales) == ("tiny", "1", (2, 3))
-    assert (card.training_data, card.licence) == ("photos, 6 pictures", "CC0")
+    assert (card.training_data, card.license) == ("photos, 6 pictures", "CC0")
     assert content["recipe_digest"][:12] in card.recipe
     assert "torch" in card.recipe
     assert set(card.psnr) == {"kept-out pictures x2", "kept-out pictures x3"}

@@ -21,7 +21,7 @@ def test_every_shipped_model_loads_and_has_a_card():
         card = (weights / f"{name}.md").read_text("utf-8")
         assert model.metadata.name == name
         assert card.startswith(f"# {name} {model.metadata.version}\n")
-        assert model.metadata.licence in card
+        assert model.metadata.license in card
         assert f"{model.architecture.parameters:,}" in card
 
 

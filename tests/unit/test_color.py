@@ -26,7 +26,7 @@ JFIF = {
 @pytest.mark.parametrize(
     ("color", "figures", "tolerance"), [(STUDIO, MATLAB, 1e-9), (FULL, JFIF, 1e-3)]
 )
-def test_published_colours(color: ColorRange, figures, tolerance: float):
+def test_published_colors(color: ColorRange, figures, tolerance: float):
     for rgb, expected in figures.items():
         pixel = np.array(rgb, np.float64).reshape(3, 1, 1)
         assert color.to_ycbcr(pixel).ravel() == pytest.approx(expected, abs=tolerance)

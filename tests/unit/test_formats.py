@@ -131,7 +131,11 @@ def test_shapes_that_no_luma_network_takes(shape):
 @pytest.mark.parametrize(
     ("format", "asked", "message"),
     [
-        ("onnx", {"precision": "fp32"}, "is no fp32 model: it holds int8 weights; export what"),
+        (
+            "onnx",
+            {"precision": "fp32"},
+            "is not a model in fp32: it holds int8 weights; export what",
+        ),
         ("onnx", {"opset": 12}, "opset 12: int8 weights per channel can be written in 13 to"),
         ("ncnn", {}, "the format ncnn is made in fp32, fp16, not in int8"),
         ("torchscript", {}, "the format torchscript is made in fp32, fp16, not in int8"),
@@ -246,7 +250,7 @@ def test_folders_of_others_are_not_replaced(tmp_path: Path):
     folder.mkdir()
     (folder / "model.engine").write_bytes(b"old")
     (folder / "photo.png").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"it also holds photo\.png, which is no part"):
+    with pytest.raises(OutputError, match=r"it also holds photo\.png, which is not part"):
         export(small_network(), "tensorrt", folder, replace)
     (folder / "photo.png").unlink()
     export(small_network(), "tensorrt", folder, replace)

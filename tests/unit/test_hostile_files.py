@@ -90,7 +90,7 @@ def png(width, height, data=b"", *, kind=0):
 
 def pack_of(path, change=None, *, members=None, compression=zipfile.ZIP_STORED):
     """A pack whose index, or members, are other than they should be."""
-    write_pack(make_pack([NOISE], ["x"], data="a", licence="CC0"), path)
+    write_pack(make_pack([NOISE], ["x"], data="a", license="CC0"), path)
     with zipfile.ZipFile(path) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     index = json.loads(found["pack.json"])
@@ -122,8 +122,8 @@ PACKS = {
     "no pictures": ({"change": lambda i: i.update(pictures=[])}, "at least one picture"),
     "a name": ({"change": picture(name=["x"])}, "not an intact pack"),
     "controls": ({"change": picture(name="a\x1b[2J")}, "control character"),
-    "licence": ({"change": lambda i: i.update(licence=None)}, "not an intact pack"),
-    "terms": ({"change": lambda i: i.update(licence="CC0\nevil")}, "control character"),
+    "license": ({"change": lambda i: i.update(license=None)}, "not an intact pack"),
+    "terms": ({"change": lambda i: i.update(license="CC0\nevil")}, "control character"),
     "another file": ({"change": picture(file="../../etc/passwd")}, "not an intact pack"),
     "file": ({"change": picture(file=7)}, "not an intact pack"),
     "size": ({"change": picture(width=41)}, "not an intact pack"),
@@ -135,7 +135,7 @@ PACKS = {
         "unpack to",
     ),
     "another picture": ({"members": {"000000.png": png(40, 24)}}, "not an intact pack"),
-    "colours": ({"members": {"000000.png": png(40, 24, kind=2)}}, "not an intact pack"),
+    "colors": ({"members": {"000000.png": png(40, 24, kind=2)}}, "not an intact pack"),
     "no PNG": ({"members": {"000000.png": b"GIF89a" + bytes(99)}}, "not an intact pack"),
     "compressed": ({"compression": zipfile.ZIP_DEFLATED}, "not an intact pack"),
     "digest": ({"change": lambda i: i.update(digest=5)}, "digest does not fit"),

@@ -28,7 +28,7 @@ FULL = ModelMetadata(
     luma="full",
     residual=False,
     training_data="mine, ünïcode",
-    licence="CC0-1.0",
+    license="CC0-1.0",
     recipe="sha256:0",
     psnr={"Set5 x2 paper": 35.5},
 )
@@ -75,7 +75,7 @@ def test_other_onnx_files_are_named_as_such(tmp_path: Path):
     del model.metadata_props[:]
     path = tmp_path / "other.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"other\.onnx: it is no model file of this program"):
+    with pytest.raises(ModelError, match=r"other\.onnx: it is not a model file of this program"):
         load_model(path)
     with pytest.raises(ModelError, match="its metadata cannot be read"):
         ModelFile(append_digest(model.SerializeToString()), "nameless")
@@ -133,7 +133,7 @@ def test_malformed_metadata_is_a_model_error(key: str, text: str):
 
 
 def test_keys_of_later_programs_are_left_alone():
-    properties = FULL.to_properties() | {"vdsr.colour": "red", "other": "x"}
+    properties = FULL.to_properties() | {"vdsr.color": "red", "other": "x"}
     assert ModelMetadata.from_properties(properties) == FULL
 
 

@@ -25,7 +25,7 @@ METADATA = ModelMetadata(
     scales=(2, 4),
     luma="full",
     training_data="noise",
-    licence="CC0-1.0",
+    license="CC0-1.0",
     recipe="none",
     psnr={"Set5 x2 paper": 33.66, "Set5 x4 paper": 28.421},
 )
@@ -141,7 +141,7 @@ def test_opsets_out_of_range(opset):
 def test_metadata_that_do_not_fit():
     with pytest.raises(UsageError, match="residual=False, the layers True"):
         model_bytes(chain(1, 1), PLAIN)
-    with pytest.raises(UsageError, match="cannot be labelled int8"):
+    with pytest.raises(UsageError, match="cannot be labeled int8"):
         model_bytes(chain(1, 1), ModelMetadata(name="a", precision="int8"))
 
 

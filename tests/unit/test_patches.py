@@ -129,22 +129,22 @@ def test_the_matrix_keeps_constants_and_needs_its_margin():
 
 
 def test_a_pack_comes_back_as_it_was(tmp_path):
-    pack = make_pack([NOISE, NOISE[:40]], ["a/1.png", "a/ü.png"], data="a", licence="CC0")
+    pack = make_pack([NOISE, NOISE[:40]], ["a/1.png", "a/ü.png"], data="a", license="CC0")
     write_pack(pack, tmp_path / "a.pack")
     back = read_pack(tmp_path / "a.pack")
-    assert (back.names, back.data, back.licence) == (pack.names, "a", "CC0")
+    assert (back.names, back.data, back.license) == (pack.names, "a", "CC0")
     assert back.digest == pack.digest
     assert all(np.array_equal(x, y) for x, y in zip(back.pictures, pack.pictures, strict=True))
     write_pack(pack, tmp_path / "b.pack")
     assert (tmp_path / "a.pack").read_bytes() == (tmp_path / "b.pack").read_bytes()
-    joined = join_packs([back, make_pack([NOISE], ["b/1"], data="b", licence="MIT")])
-    assert (joined.data, joined.licence) == ("a + b", "a: CC0; b: MIT")
+    joined = join_packs([back, make_pack([NOISE], ["b/1"], data="b", license="MIT")])
+    assert (joined.data, joined.license) == ("a + b", "a: CC0; b: MIT")
     assert joined.pixels == 84 * 96 * 2 + 40 * 96
 
 
 def test_damaged_packs_and_other_files_are_refused(tmp_path):
     path = tmp_path / "a.pack"
-    write_pack(make_pack([NOISE], ["x"], data="a", licence="CC0"), path)
+    write_pack(make_pack([NOISE], ["x"], data="a", license="CC0"), path)
     whole = path.read_bytes()
     for broken in (whole[:-30], whole[:4000], b"", b"no zip"):
         path.write_bytes(broken)
@@ -160,8 +160,8 @@ def test_damaged_packs_and_other_files_are_refused(tmp_path):
 
 def test_a_pack_whose_samples_were_exchanged_is_refused(tmp_path):
     one, other = tmp_path / "1.pack", tmp_path / "2.pack"
-    write_pack(make_pack([NOISE], ["x"], data="a", licence="CC0"), one)
-    write_pack(make_pack([NOISE[::-1]], ["x"], data="a", licence="CC0"), other)
+    write_pack(make_pack([NOISE], ["x"], data="a", license="CC0"), one)
+    write_pack(make_pack([NOISE[::-1]], ["x"], data="a", license="CC0"), other)
     with zipfile.ZipFile(one) as a, zipfile.ZipFile(other) as b:
         index, picture = a.read("pack.json"), b.read("000000.png")
     with zipfile.ZipFile(one, "w") as archive:
@@ -173,7 +173,7 @@ def test_a_pack_whose_samples_were_exchanged_is_refused(tmp_path):
 
 def test_a_full_disk_leaves_the_old_pack(tmp_path, monkeypatch):
     path = tmp_path / "a.pack"
-    write_pack(make_pack([NOISE], ["x"], data="a", licence="CC0"), path)
+    write_pack(make_pack([NOISE], ["x"], data="a", license="CC0"), path)
     before = path.read_bytes()
 
     def full(*args, **kwargs):
@@ -181,13 +181,13 @@ def test_a_full_disk_leaves_the_old_pack(tmp_path, monkeypatch):
 
     monkeypatch.setattr(packfile.zipfile.ZipFile, "writestr", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_pack(make_pack([NOISE], ["y"], data="b", licence="CC0"), path)
+        write_pack(make_pack([NOISE], ["y"], data="b", license="CC0"), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def shapes(seed, height=120, width=150):
-    """A picture with something to recognise it by."""
+    """A picture with something to recognize it by."""
     own = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     picture = np.full((height, width), 100.0)
@@ -219,8 +219,8 @@ def test_folders_become_a_pack_and_what_is_left_out_is_said(tmp_path):
     photos, held = tmp_path / "photos", tmp_path / "held"
     (photos / "deep").mkdir(parents=True)
     held.mkdir()
-    colour = np.stack([shapes(1), shapes(2), shapes(3)], -1)
-    Image.fromarray(colour).save(photos / "b.png")
+    color = np.stack([shapes(1), shapes(2), shapes(3)], -1)
+    Image.fromarray(color).save(photos / "b.png")
     Image.fromarray(shapes(4)).save(photos / "a.png")
     Image.fromarray(shapes(4)).save(photos / "deep" / "again.png")
     Image.fromarray(shapes(5)[:20, :20]).save(photos / "small.png")
@@ -228,10 +228,10 @@ def test_folders_become_a_pack_and_what_is_left_out_is_said(tmp_path):
     Image.fromarray(shapes(6)).save(held / "six.png")
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no jpeg")
     (photos / "notes.txt").write_text("no picture")
-    packed = pack_folders([photos], licence="CC0", evaluation=[held])
+    packed = pack_folders([photos], license="CC0", evaluation=[held])
     assert packed.pack.names == ("photos/a.png", "photos/b.png")
     assert np.array_equal(packed.pack.pictures[0], shapes(4))
-    expected = 16 + (colour * [65.481, 128.553, 24.966]).sum(-1) / 255
+    expected = 16 + (color * [65.481, 128.553, 24.966]).sum(-1) / 255
     assert np.abs(packed.pack.pictures[1] - expected).max() <= 0.5001
     reasons = " ".join(packed.left_out)
     assert len(packed.left_out) == 4

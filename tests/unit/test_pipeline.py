@@ -110,13 +110,13 @@ def test_opaque_alpha_changes_nothing(small: Upscaler, dtype: str, bands: int):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_hidden_colours_leave_no_fringe(zero: Upscaler, small: Upscaler, dtype: str):
+def test_hidden_colors_leave_no_fringe(zero: Upscaler, small: Upscaler, dtype: str):
     peak = 1.0 if dtype == "float32" else float(np.iinfo(dtype).max)
     rows, columns = np.mgrid[:24, :24]
     inside = (rows - 12) ** 2 + (columns - 11) ** 2 < 64
-    colour = np.array([0.8, 0.3, 0.5])
+    color = np.array([0.8, 0.3, 0.5])
     image = np.zeros((24, 24, 4))
-    image[..., :3] = np.where(inside[..., None], colour, [0.0, 1.0, 0.0])
+    image[..., :3] = np.where(inside[..., None], color, [0.0, 1.0, 0.0])
     image[..., 3] = inside
     image = (image * peak).round().astype(dtype) if dtype != "float32" else image.astype(dtype)
     expected = image[12, 11, :3].astype(float)
@@ -124,7 +124,7 @@ def test_hidden_colours_leave_no_fringe(zero: Upscaler, small: Upscaler, dtype: 
     visible = result[..., 3] > 0.02 * peak
     assert visible.sum() > 1000
     assert np.abs(result[visible][:, :3] - expected).max() <= 0.004 * peak
-    # The network sees a plain colour: whatever it adds there is the same everywhere inside.
+    # The network sees a plain color: whatever it adds there is the same everywhere inside.
     plain = small.upscale(
         np.ascontiguousarray(np.broadcast_to(image[12, 11, :3], (24, 24, 3))), scale=4
     )
@@ -269,7 +269,7 @@ def test_floats_too_far_apart_for_floats_are_refused(small: Upscaler):
         small.upscale(image, scale=2)
 
 
-def test_the_network_sees_no_hidden_colour(small: Upscaler):
+def test_the_network_sees_no_hidden_color(small: Upscaler):
     # At its own size it sees furthest: four px of the picture to every side.
     image = np.zeros((40, 40, 4), np.float32)
     image[..., 1] = 1.0

@@ -1,4 +1,4 @@
-"""int8: thresholds, integers, equalisation, and whole networks."""
+"""int8: thresholds, integers, equalization, and whole networks."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ def test_the_second_moment_is_that_of_the_patches():
             for p in x
         ]
     ).astype(np.float64)
-    centred = patches - patches.mean(0)
-    expected = centred.T @ centred
+    centered = patches - patches.mean(0)
+    expected = centered.T @ centered
     assert np.abs(second_moment(x, 3) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
@@ -196,8 +196,8 @@ def test_the_second_moment_for_any_kernel_and_size(kernel: int, shape: tuple[int
             for n, i, j in np.ndindex(shape[0], *shape[2:])
         ]
     )
-    centred = patches - patches.mean(0)
-    np.testing.assert_allclose(second_moment(x, kernel), centred.T @ centred, atol=1e-4)
+    centered = patches - patches.mean(0)
+    np.testing.assert_allclose(second_moment(x, kernel), centered.T @ centered, atol=1e-4)
 
 
 def test_a_refitted_weight_makes_up_for_what_its_input_has_lost():
@@ -221,7 +221,7 @@ def test_a_refitted_weight_makes_up_for_what_its_input_has_lost():
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
-def test_equalising_changes_ranges_and_nothing_else(patches: np.ndarray, power: float):
+def test_equalizing_changes_ranges_and_nothing_else(patches: np.ndarray, power: float):
     before = network()
     highest = maxima(before, patches)
     after = equalize(before, highest, power)

@@ -70,8 +70,8 @@ def test_the_digest_is_of_the_values_and_not_of_the_text():
         ('name = "x"\n[[stages]]\nsteps = 1\n', "stages.rate is missing"),
         (MINIMAL + "minutes = 3\n", "either steps or minutes"),
         (MINIMAL + "[data]\npatches = 3\n", "unknown key data.patches"),
-        (MINIMAL + "[data]\npatch = 41.5\n", "data.patch = 41.5 is no whole number"),
-        (MINIMAL + "[data]\nflips = 1\n", "data.flips = 1 is no true or false"),
+        (MINIMAL + "[data]\npatch = 41.5\n", "data.patch = 41.5 is not a whole number"),
+        (MINIMAL + "[data]\nflips = 1\n", "data.flips = 1 is not true or false"),
         (MINIMAL + "[data]\nscales = [2, 2]\n", "data.scales"),
         (MINIMAL + "[data]\nscales = 2\n", "data.scales is a list"),
         (MINIMAL + "[data]\nrescales = [1.0, 0.0]\n", "data.rescales"),
@@ -82,7 +82,7 @@ def test_the_digest_is_of_the_values_and_not_of_the_text():
         (MINIMAL + "[[phases]]\nloss = 'l2'\n", "l1, charbonnier, mse"),
         (MINIMAL + "[[phases]]\nuntil = 0.5\n", "the last one ends at 1"),
         (MINIMAL + "[[stages]]\ndepth = 5\nsteps = 1\nrate = 0.1\n", "only grow"),
-        (MINIMAL.replace("0.1", "nan"), "no finite number"),
+        (MINIMAL.replace("0.1", "nan"), "not a finite number"),
         (MINIMAL.replace("0.1", "-0.1"), "rate is above 0"),
         ("precision = '64'\n" + MINIMAL, "precision is 32, bf16 or 16"),
         ("data = 3\n" + MINIMAL, "data is a table"),
@@ -105,9 +105,10 @@ def test_unknown_and_unreadable_recipes(tmp_path):
         load_recipe(str(tmp_path / "mine.toml"))
 
 
-def test_sources_of_data_come_with_their_licence():
-    recipe = parse_recipe(MINIMAL + "[[data.sources]]\npath = 'photos'\nlicence = 'CC0'\n")
-    assert [(s.path, s.licence) for s in recipe.data.sources] == [("photos", "CC0")]
+@pytest.mark.parametrize("key", ["license", "licence"])
+def test_sources_of_data_come_with_their_license(key: str):
+    recipe = parse_recipe(MINIMAL + f"[[data.sources]]\npath = 'photos'\n{key} = 'CC0'\n")
+    assert [(s.path, s.license) for s in recipe.data.sources] == [("photos", "CC0")]
 
 
 def test_the_cosine_rises_during_the_warmup_and_falls_to_nothing():

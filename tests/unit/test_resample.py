@@ -61,7 +61,7 @@ def test_the_dtype_is_kept(dtype: type):
     assert imresize(np.ones((3, 4, 5), dtype), scale=2.0).dtype == dtype
 
 
-def test_one_pixel_becomes_its_own_colour():
+def test_one_pixel_becomes_its_own_color():
     assert np.array_equal(imresize(np.full((1, 1), 3.0), scale=16.0), np.full((16, 16), 3.0))
 
 

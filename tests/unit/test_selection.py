@@ -92,7 +92,7 @@ def test_the_int8_form_is_of_the_shipped_float_model():
     floats, integers = load_model("vdsr"), load_model("vdsr-int8")
     assert integers.metadata.source == floats.digest
     assert integers.metadata.version == floats.metadata.version
-    assert integers.metadata.licence == floats.metadata.licence
+    assert integers.metadata.license == floats.metadata.license
     assert integers.metadata.calibration["psnr_drop"] <= 0.02
 
 

@@ -374,8 +374,8 @@ DAMAGED = {
     "lying count": (patched(GOOD, 271, count=0xFFFFFFFF), "tag 271 reaches"),
     "far value": (patched(GOOD, 271, count=9, field=0xFFFFFFFF), "tag 271 reaches"),
     "loop": (patched(GOOD, EXIF, kind=4, count=1), "the directory at byte 8 is pointed to twice"),
-    "no pointer": (patched(GOOD, GPS, kind=2, count=1), "tag 34853 is no pointer"),
-    "two pointers": (patched(GOOD, GPS, kind=4, count=2), "tag 34853 is no pointer"),
+    "no pointer": (patched(GOOD, GPS, kind=2, count=1), "tag 34853 is not a pointer"),
+    "two pointers": (patched(GOOD, GPS, kind=4, count=2), "tag 34853 is not a pointer"),
     "bad BigTIFF": (b"II+\0\4\0\0\0" + bytes(16), "BigTIFF header is damaged"),
     "wide": (
         build({EXIF: {1: (16, (1 << 32,))}}, big=True),

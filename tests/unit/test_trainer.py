@@ -70,7 +70,7 @@ def drawn(seed, side=60):
     return picture.reshape(side, 4, side, 4).mean((1, 3)).round().astype(np.uint8)
 
 
-PACK = make_pack([drawn(i) for i in range(8)], list("abcdefgh"), data="discs", licence="CC0")
+PACK = make_pack([drawn(i) for i in range(8)], list("abcdefgh"), data="discs", license="CC0")
 
 
 def layers_equal(one, other):
@@ -231,7 +231,7 @@ def test_a_checkpoint_comes_back_and_unpickles_nothing(tmp_path):
     assert torch.equal(back.weights["layers.0.weight"], saved.weights["layers.0.weight"])
     assert (back.optimizer, back.scores) == (saved.optimizer, saved.scores)
     torch.save({"format": 1, "harm": os.system}, path)
-    with pytest.raises(CheckpointError, match="no intact checkpoint"):
+    with pytest.raises(CheckpointError, match="not an intact checkpoint"):
         load_checkpoint(path)
 
 
@@ -241,7 +241,7 @@ def test_damaged_checkpoints_are_refused(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], b"", b"no checkpoint"):
         path.write_bytes(broken)
-        with pytest.raises(CheckpointError, match="no intact checkpoint"):
+        with pytest.raises(CheckpointError, match="not an intact checkpoint"):
             load_checkpoint(path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_checkpoint(tmp_path / "none.pt")
@@ -315,7 +315,7 @@ def test_a_finished_run_can_be_asked_again_but_not_overwritten(tmp_path):
     with pytest.raises(UsageError, match="another recipe"):
         train(parse_recipe("seed = 2\n" + TINY), PACK, tmp_path, resume=True)
     with pytest.raises(UsageError, match="other data"):
-        other = make_pack([drawn(9)], ["z"], data="z", licence="CC0")
+        other = make_pack([drawn(9)], ["z"], data="z", license="CC0")
         train(recipe, other, tmp_path, resume=True)
 
 

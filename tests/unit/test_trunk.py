@@ -69,7 +69,7 @@ loss = "mse"
 def pack():
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (40, 48), np.uint8) for _ in range(3)]
-    return make_pack(pictures, ["a", "b", "c"], data="test", licence="CC0-1.0")
+    return make_pack(pictures, ["a", "b", "c"], data="test", license="CC0-1.0")
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, total: int) -> None:
@@ -157,7 +157,7 @@ def test_a_branch_is_a_share_of_the_whole(tmp_path: Path, pack, monkeypatch):
         branch_of(recipe, replace(trunk, stage=0))
     with pytest.raises(UsageError, match="no stable stage"):
         branch_of(load_recipe("cpu"), trunk)
-    other = make_pack([np.zeros((40, 40), np.uint8)] * 2, ["x", "y"], data="o", licence="CC0")
+    other = make_pack([np.zeros((40, 40), np.uint8)] * 2, ["x", "y"], data="o", license="CC0")
     with pytest.raises(UsageError, match="trained on other data"):
         trainer.branch(recipe, other, tmp_path, tmp_path / "b")
 
@@ -301,7 +301,7 @@ def test_chroma_is_added_to_a_network_of_luma():
 def test_a_photo_run_starts_from_luma(tmp_path: Path, monkeypatch):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (48, 60, 3), np.uint8) for _ in range(3)]
-    pack = make_pack(pictures, ["a", "b", "c"], data="test", licence="CC0-1.0")
+    pack = make_pack(pictures, ["a", "b", "c"], data="test", license="CC0-1.0")
     recipe = parse_recipe(TRUNK)
     recipe = replace(
         recipe,
@@ -315,7 +315,7 @@ def test_a_photo_run_starts_from_luma(tmp_path: Path, monkeypatch):
     outcome = trainer.train(recipe, pack, tmp_path / "a", start=start, options=options)
     assert (outcome.steps, outcome.architecture.planes) == (6, 3)
     assert set(outcome.bicubic) == {"damaged", "x1.5", "x2"}
-    luma = make_pack([p[..., 0] for p in pictures], list("abc"), data="t", licence="CC0")
+    luma = make_pack([p[..., 0] for p in pictures], list("abc"), data="t", license="CC0")
     with pytest.raises(InputError, match="pack them in color"):
         trainer.train(recipe, luma, tmp_path / "b", options=options)
 
@@ -357,14 +357,14 @@ def test_auto_is_what_the_machine_multiplies_faster(monkeypatch: pytest.MonkeyPa
 def test_packs_of_color(tmp_path: Path):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
-    pack = make_pack(pictures, ["a", "b"], data="test", licence="CC0-1.0")
+    pack = make_pack(pictures, ["a", "b"], data="test", license="CC0-1.0")
     write_pack(pack, tmp_path / "a.pack")
     found = read_pack(tmp_path / "a.pack")
     assert found.color
     assert (found.pixels, found.digest) == (1200, pack.digest)
     for a, b in zip(found.pictures, pictures, strict=True):
         assert np.array_equal(a, b)
-    luma = make_pack([pictures[0][..., 0]], ["c"], data="luma", licence="CC0-1.0")
+    luma = make_pack([pictures[0][..., 0]], ["c"], data="luma", license="CC0-1.0")
     assert not luma.color
     with pytest.raises(InputError, match="cannot be trained on together"):
         join_packs([pack, luma])

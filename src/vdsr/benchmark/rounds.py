@@ -52,7 +52,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The percentile `share` (0..100), linear between neighbours."""
+    """The percentile `share` (0..100), linear between neighbors."""
     return float(np.percentile(values, share))
 
 

@@ -117,7 +117,7 @@ def close(network: Runnable) -> None:
 
 
 def picture(size: tuple[int, int], batch: int = 1) -> FloatArray:
-    """Luma in 0..1 that is no constant, float32 `[batch, 1, height, width]`."""
+    """Luma in 0..1 that is not constant, float32 `[batch, 1, height, width]`."""
     rng = np.random.default_rng(0)
     values: FloatArray = rng.random((batch, 1, size[1], size[0]), np.float32)
     return values

@@ -167,7 +167,7 @@ def _refuse_others(tensors: Mapping[str, StoredTensor], used: Collection[str]) -
     if others:
         names = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
         raise CheckpointError(
-            f"it is no plain chain of convolutions; no place for {len(others)} tensors: {names}"
+            f"it is not a plain chain of convolutions; no place for {len(others)} tensors: {names}"
         )
 
 

@@ -38,7 +38,7 @@ class StoredTensor:
     Attributes:
         dtype: a key of `DTYPES`, or another name for a type that cannot be read.
         shape: length of every axis; the empty tuple for a single number.
-        strides: distance between neighbours along every axis, in elements.
+        strides: distance between neighbors along every axis, in elements.
         offset: index of the first element in the storage.
         storage: gives the storage's bytes.
         big_endian: whether the most significant byte comes first.

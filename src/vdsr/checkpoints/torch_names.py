@@ -129,6 +129,6 @@ def find_class(module: str, name: str) -> Global:
     if _MODULE_PATH.fullmatch(module) and _CLASS_NAME.fullmatch(name):
         return Global(full, Kind.MODULE)
     raise CheckpointError(
-        f"it asks for {shown(full)}, which is no part of a network's weights; nothing was run "
+        f"it asks for {shown(full)}, which is not part of a network's weights; nothing was run "
         "(is it a network class of your own? save its state_dict())"
     )

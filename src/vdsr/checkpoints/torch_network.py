@@ -118,7 +118,7 @@ class _Walk:
             if depth > _MAX_DEPTH or self._visited > _MAX_VISITED:
                 raise CheckpointError("its modules are nested too deeply or are too many")
             if not isinstance(key, str) or len(key) > _MAX_KEY:
-                raise CheckpointError("its modules have names that are no names")
+                raise CheckpointError("its modules have malformed names")
             yield key, value
 
 

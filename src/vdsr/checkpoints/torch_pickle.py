@@ -222,7 +222,7 @@ class Machine:
             case ("storage", Global(kind=Kind.STORAGE) as kind, str(key), _, int(size), *rest):
                 self._stack.append(self._storage(kind.detail, key, size, rest))
             case _:
-                raise CheckpointError("it refers to something outside that is no storage")
+                raise CheckpointError("it refers to something outside that is not a storage")
 
     def _storage(self, dtype: str, key: str, size: int, rest: list[object]) -> StorageId:
         whole = StorageId(dtype=dtype, key=key, size=size)

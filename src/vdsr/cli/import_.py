@@ -82,7 +82,7 @@ def import_(
         fold=architecture.fold,
         planes=architecture.planes,
         training_data=training_data,
-        licence=license,
+        license=license,
         psnr=figures,
         recipe=f"imported from {checkpoint.name}",
     )

@@ -46,7 +46,7 @@ def pack(
     check_outputs(output, json=json, overwrite=overwrite)
     made = pack_folders(
         folders,
-        licence=license,
+        license=license,
         evaluation=evaluation or [],
         keep_evaluation=keep_evaluation,
         color=color,

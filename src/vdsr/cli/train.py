@@ -216,7 +216,7 @@ def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -
     for source in sources:
         path = Path(source.path)
         if path.is_dir():
-            packed = pack_folders([path], licence=source.licence, color=color)
+            packed = pack_folders([path], license=source.license, color=color)
             say_left_out(packed.left_out, quiet=quiet)
             packs.append(packed.pack)
         elif path.exists():
@@ -232,11 +232,11 @@ def _source(text: str, license: str) -> Source:
 
     path, _, share = text.rpartition("@")
     if not path or Path(text).exists():
-        return Source(path=text, licence=license)
+        return Source(path=text, license=license)
     try:
-        return Source(path=path, licence=license, share=float(share))
+        return Source(path=path, license=license, share=float(share))
     except ValueError:
-        return Source(path=text, licence=license)
+        return Source(path=text, license=license)
 
 
 def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:

@@ -84,7 +84,7 @@ def usable(
 def read_luma(path: Path) -> Luma:
     """A picture file of any format as luma.
 
-    Colour becomes studio-range luma (BT.601), rounded to 8 bits; gray pictures are taken for
+    Color becomes studio-range luma (BT.601), rounded to 8 bits; gray pictures are taken for
     luma as they are.
 
     Returns:

@@ -1,9 +1,9 @@
 """Evaluation pictures among training pictures, found by what they show.
 
-A fingerprint is 256 signs: of the differences between neighbours along the rows of the
+A fingerprint is 256 signs: of the differences between neighbors along the rows of the
 luma, shrunk to 64x64 and then to 16x17 px ("dHash": N. Krawetz, "Kind of Like That", 2013,
 https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html, there
-with 8x9 px). It survives another size, format, compression or colour range; a picture
+with 8x9 px). It survives another size, format, compression or color range; a picture
 mirrored or turned is looked for in all eight positions. A crop is not found.
 """
 

@@ -35,7 +35,7 @@ class Packed:
 def pack_folders(
     folders: Sequence[Path],
     *,
-    licence: str = "unknown",
+    license: str = "unknown",
     evaluation: Sequence[Path] = (),
     keep_evaluation: bool = False,
     color: bool = False,
@@ -48,7 +48,7 @@ def pack_folders(
 
     Args:
         folders: searched with all folders below them, files in the order of their names.
-        licence: terms of the pictures, for the card of what is trained on them.
+        license: terms of the pictures, for the card of what is trained on them.
         evaluation: folders of further pictures that must not be trained on, beside those
             of Set5 and Set14, which are known.
         keep_evaluation: keep pictures of evaluation sets: for experiments only.
@@ -74,7 +74,7 @@ def pack_folders(
     _, names, pictures = zip(*found, strict=True)
     data = " + ".join(folder.resolve().name for folder in folders)
     return Packed(
-        pack=make_pack(pictures, names, data=data, licence=licence), left_out=tuple(left_out)
+        pack=make_pack(pictures, names, data=data, license=license), left_out=tuple(left_out)
     )
 
 

@@ -3,7 +3,7 @@
 A pack is a plain zip archive, stored without further compression, of one `pack.json`
 and 8-bit PNG files, so that any tool can look into it: gray ones of luma, or RGB ones in a
 color pack. `pack.json` holds the
-names and sizes of the pictures, their licence and a digest of their samples.
+names and sizes of the pictures, their license and a digest of their samples.
 Reading one needs numpy and Pillow, nothing else of this program's dependencies.
 """
 
@@ -48,7 +48,7 @@ class Pack:
         pictures: uint8 `[H, W]` each, studio-range luma (BT.601); or all `[H, W, 3]`, RGB.
         names: where each picture came from, as many as there are pictures.
         data: the names of the data sets, for the card of what is trained on them.
-        licence: their terms, likewise.
+        license: their terms, likewise.
         digest: SHA-256 of all names, sizes and samples, 64 hexadecimal digits.
         groups: the number of the pack that each picture came from, of joined packs.
         shares: the part of the training that each of these is to have; 0 for what is left.
@@ -57,7 +57,7 @@ class Pack:
     pictures: tuple[Picture, ...]
     names: tuple[str, ...]
     data: str
-    licence: str
+    license: str
     digest: str
     groups: tuple[int, ...] = ()
     shares: tuple[float, ...] = ()
@@ -74,7 +74,7 @@ class Pack:
 
 
 def make_pack(
-    pictures: Sequence[Picture], names: Sequence[str], *, data: str, licence: str
+    pictures: Sequence[Picture], names: Sequence[str], *, data: str, license: str
 ) -> Pack:
     """A pack in memory.
 
@@ -82,7 +82,7 @@ def make_pack(
         pictures: uint8 `[H, W]`, studio-range luma; or all `[H, W, 3]`, RGB.
         names: one for each.
         data: names of the data sets.
-        licence: their terms.
+        license: their terms.
 
     Raises:
         InputError: if there are no pictures, or some are luma and some RGB.
@@ -99,7 +99,7 @@ def make_pack(
         pictures=tuple(pictures),
         names=tuple(names),
         data=data,
-        licence=licence,
+        license=license,
         digest=digest.hexdigest(),
     )
 
@@ -120,7 +120,7 @@ def join_packs(packs: Sequence[Pack], shares: Sequence[float] = ()) -> Pack:
         [picture for pack in packs for picture in pack.pictures],
         [name for pack in packs for name in pack.names],
         data=" + ".join(pack.data for pack in packs),
-        licence="; ".join(dict.fromkeys(f"{pack.data}: {pack.licence}" for pack in packs)),
+        license="; ".join(dict.fromkeys(f"{pack.data}: {pack.license}" for pack in packs)),
     )
     groups = tuple(i for i, pack in enumerate(packs) for _ in pack.pictures)
     return replace(joined, groups=groups, shares=tuple(shares))
@@ -139,7 +139,7 @@ def write_pack(pack: Pack, path: Path) -> None:
         "format": FORMAT,
         **({"color": "rgb"} if pack.color else {"luma": "studio"}),
         "data": pack.data,
-        "licence": pack.licence,
+        "license": pack.license,
         "digest": pack.digest,
         "pictures": [
             {"file": member, "name": name, "height": picture.shape[0], "width": picture.shape[1]}
@@ -161,7 +161,7 @@ def read_pack(path: Path) -> Pack:
     """Read a pack and check it against its digest.
 
     Raises:
-        InputError: if it cannot be read, is no pack, or is damaged.
+        InputError: if it cannot be read, is not a pack, or is damaged.
         MissingExtra: if Pillow is not installed.
     """
     pillow = _pillow()
@@ -173,7 +173,7 @@ def read_pack(path: Path) -> Pack:
             mode = "RGB" if "color" in index else "L"
             pictures = [_picture(pillow, archive, entry, mode) for entry in index["pictures"]]
         names = [entry["name"] for entry in index["pictures"]]
-        pack = make_pack(pictures, names, data=index["data"], licence=index["licence"])
+        pack = make_pack(pictures, names, data=index["data"], license=index["license"])
         if pack.digest != index["digest"]:
             raise InputError(f"{path}: the pack is damaged: its digest does not fit")
     except VdsrError:
@@ -198,6 +198,8 @@ def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     if stored.file_size > _MAX_INDEX_BYTES:
         raise InputError(f"{path}: its {INDEX} has {stored.file_size} bytes")
     index: dict[str, Any] = json.loads(_stored(archive, INDEX))
+    if "license" not in index:  # earlier packs spell it so
+        index["license"] = index["licence"]
     if index["format"] > FORMAT:
         raise InputError(f"{path}: a pack of a later version of vdsr: upgrade vdsr")
     pixels = 0
@@ -208,7 +210,7 @@ def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         pixels += sides[0] * sides[1]
     if pixels > _FREE_PIXELS + _MAX_RATIO * path.stat().st_size:
         raise InputError(f"{path}: its pictures unpack to {pixels} px, more than pictures do")
-    texts = [index["data"], index["licence"], *(entry["name"] for entry in index["pictures"])]
+    texts = [index["data"], index["license"], *(entry["name"] for entry in index["pictures"])]
     for text in texts:
         if not isinstance(text, str):
             raise TypeError("a name that is not a text")

@@ -127,7 +127,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     samples = np.concatenate(list(reader.strips()))
     if reader.has_alpha:
         if samples[..., -1].min() < 255:
-            raise InputError(f"{path}: it is transparent in places: there is no colour to compare")
+            raise InputError(f"{path}: it is transparent in places: there is no color to compare")
         samples = samples[..., :-1]
     picture: NDArray[np.uint8] = samples[..., 0] if samples.shape[2] == 1 else samples
     return picture

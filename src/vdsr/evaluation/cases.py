@@ -119,7 +119,7 @@ class Case:
 
     @property
     def shown(self) -> Reading:
-        """The reading to be looked at: the one in colour, if there is one."""
+        """The reading to be looked at: the one in color, if there is one."""
         return max((self.reading, *self.further.values()), key=lambda r: len(r.original))
 
     @property

@@ -64,8 +64,8 @@ def moments(features: Features) -> tuple[Features, Features]:
     if not np.isfinite(features).all():
         raise ValueError("some features are not finite")
     mean = features.mean(axis=0)
-    centred = features - mean
-    return mean, centred.T @ centred / (len(features) - 1)
+    centered = features - mean
+    return mean, centered.T @ centered / (len(features) - 1)
 
 
 def gaussian_distance(
@@ -95,7 +95,7 @@ def gaussian_distance(
 
 
 def patches(planes: Planes, *, side: int = PATCH, stride: int = STRIDE) -> NDArray[np.float32]:
-    """Overlapping squares of a picture, in colour.
+    """Overlapping squares of a picture, in color.
 
     Args:
         planes: float `[1, H, W]` or `[3, H, W]`, 0..255; gray is repeated three times.
@@ -179,7 +179,7 @@ def _open_onnx(path: Path) -> Extract:
     try:
         compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
-        raise InputError(f"{path}: it is no ONNX network that OpenVINO can run") from error
+        raise InputError(f"{path}: it is not an ONNX network that OpenVINO can run") from error
     return lambda batch: np.array(compiled(np.ascontiguousarray(batch))[0])
 
 
@@ -191,7 +191,7 @@ def _open_torchscript(path: Path) -> Extract:
     try:
         module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise InputError(f"{path}: it is no TorchScript that can be loaded") from error
+        raise InputError(f"{path}: it is not TorchScript that can be loaded") from error
     names = {argument.name for argument in module.forward.schema.arguments}
     options = {"return_features": True} if "return_features" in names else {}
 

@@ -120,7 +120,7 @@ def luma(image: NDArray[np.uint8], protocol: str) -> Plane:
         protocol: `paper` or `float`.
 
     Returns:
-        float64 `[H, W]`, 16..235 for colour pictures; whole numbers for `paper`.
+        float64 `[H, W]`, 16..235 for color pictures; whole numbers for `paper`.
 
     Raises:
         UsageError: for another protocol.

@@ -112,7 +112,9 @@ def _settle(kind: ExportFormat, model: ModelFile, output: Path, options: ExportO
         )
     if precision != held and "int8" in (precision, held):
         way = "vdsr quantize makes one" if precision == "int8" else "export what it was made from"
-        raise UsageError(f"{model.source} is no {precision} model: it holds {held} weights; {way}")
+        raise UsageError(
+            f"{model.source} is not a model in {precision}: it holds {held} weights; {way}"
+        )
     return precision
 
 
@@ -132,7 +134,7 @@ def _refuse_to_replace(plan: ExportPlan, output: Path, options: ExportOptions) -
             strange = sorted({p.name for p in path.iterdir()} - set(plan.contents))
             if strange:
                 raise OutputError(
-                    f"{path}: it also holds {strange[0]}, which is no part of an export:"
+                    f"{path}: it also holds {strange[0]}, which is not part of an export:"
                     " name another folder"
                 )
 

@@ -1,4 +1,4 @@
-"""One ONNX graph from a picture to an enlarged picture: colour, bicubic, network, join.
+"""One ONNX graph from a picture to an enlarged picture: color, bicubic, network, join.
 
 uint8 `[1, H, W, 3]` RGB to uint8 `[1, scale x H, scale x W, 3]`: what `Upscaler.upscale`
 does, whole, without tiles.
@@ -123,7 +123,7 @@ def image_bytes(network: Network, scale: int, *, opset: int = DEFAULT_OPSET) -> 
         opset: version of the ONNX operators.
 
     Returns:
-        A serialised ONNX model: `picture`, uint8 `[1, H, W, 3]` RGB, to `enlarged`, uint8
+        A serialized ONNX model: `picture`, uint8 `[1, H, W, 3]` RGB, to `enlarged`, uint8
         `[1, scale x H, scale x W, 3]`; any H and W.
 
     Raises:
@@ -181,11 +181,11 @@ class _Picture:
         )
 
     def _decoded(self) -> str:
-        """The picture as float32 `[3, 1, H, W]`, 0..1: colours take the place of a batch."""
+        """The picture as float32 `[3, 1, H, W]`, 0..1: colors take the place of a batch."""
         add = self._graph.add
         value = add("Cast", ["picture"], "picture.float", to=ELEMENT_TYPES["float32"])
         value = add("Div", [value, self._number("white", 255.0)], "picture.unit")
-        return add("Transpose", [value], "colours", perm=(3, 0, 1, 2))
+        return add("Transpose", [value], "colors", perm=(3, 0, 1, 2))
 
     def _bicubic(self, value: str) -> str:
         """Enlarged float32 `[1, 3, scale x H, scale x W]`, neither rounded nor clipped."""
@@ -195,7 +195,7 @@ class _Picture:
         kernels = self._graph.constant("bicubic.phases", phases(self._scale))
         side = 2 * _REACH + 1
         value = add("Conv", [value, kernels], "phases", kernel_shape=(side, side))
-        value = add("DepthToSpace", [value], "large.colours", blocksize=self._scale)
+        value = add("DepthToSpace", [value], "large.colors", blocksize=self._scale)
         return add("Transpose", [value], "large", perm=(1, 0, 2, 3))
 
     def _mirrored(self, value: str, axis: int, name: str) -> str:

@@ -84,10 +84,10 @@ def _paths(folder: Path) -> list[Path]:
 def _read(path: Path) -> RGB:
     reader = PictureReader(path)
     samples = np.concatenate(list(reader.strips()))
-    colours = samples[..., :-1] if reader.has_alpha else samples
+    colors = samples[..., :-1] if reader.has_alpha else samples
     unit = 1.0 if samples.dtype == np.float32 else np.iinfo(samples.dtype).max / 255.0
     peak = 255.0 if samples.dtype == np.float32 else 1.0
-    levels = np.clip(np.rint(colours / unit * peak), 0, 255).astype(np.uint8)
+    levels = np.clip(np.rint(colors / unit * peak), 0, 255).astype(np.uint8)
     rgb: RGB = np.broadcast_to(levels, (*levels.shape[:2], 3))
     return rgb
 

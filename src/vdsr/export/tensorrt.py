@@ -123,7 +123,7 @@ $half
 exported. The engine was not run: compare its output with that of `$model` on one input.
 
 - made from: sha256 $source
-- licence of the weights: $licence
+- license of the weights: $license
 """)
 
 
@@ -163,7 +163,7 @@ def _readme(metadata: ModelMetadata, shape: str, profile: Profile | None) -> str
         half=half,
         test=shape if profile is None else shape_text(profile.best),
         source=metadata.source,
-        licence=metadata.licence,
+        license=metadata.license,
     )
 
 

@@ -22,7 +22,7 @@ def build_engine(data: bytes, *, half: bool, shapes: tuple[Shape, Shape, Shape] 
         shapes: least, best and largest input shape; None for a file of one shape.
 
     Returns:
-        The serialised engine.
+        The serialized engine.
 
     Raises:
         BackendError: if TensorRT refuses the file, or cannot build.

@@ -1,1 +1,1 @@
-"""Pixels, and no network: resampling, colour, degradation, metrics, files."""
+"""Pixels, and no network: resampling, color, degradation, metrics, files."""

@@ -21,7 +21,7 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 @dataclass(frozen=True)
 class ColorRange:
-    """One way to write BT.601 colour as numbers.
+    """One way to write BT.601 color as numbers.
 
     Attributes:
         name: `studio` or `full`.
@@ -61,10 +61,10 @@ class ColorRange:
             ycbcr: float `[3, H, W]` as `to_ycbcr` gives it.
 
         Returns:
-            Same shape and dtype, 0..255 for colours that exist; nothing rounded or clipped.
+            Same shape and dtype, 0..255 for colors that exist; nothing rounded or clipped.
         """
-        centred = ycbcr - self.offset.astype(ycbcr.dtype)[:, None, None]
-        return np.tensordot(self.inverse.astype(ycbcr.dtype), centred, 1)
+        centered = ycbcr - self.offset.astype(ycbcr.dtype)[:, None, None]
+        return np.tensordot(self.inverse.astype(ycbcr.dtype), centered, 1)
 
     def luma(self, rgb: NDArray[Float]) -> NDArray[Float]:
         """Y alone.

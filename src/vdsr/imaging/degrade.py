@@ -70,10 +70,10 @@ def degrade(planes: NDArray[Float], scale: float) -> NDArray[Float]:
         Same shape and dtype; rounding it to 8 bits would cost the network 0.3 dB.
 
     Raises:
-        UsageError: if a side is no multiple of `scale`: see `crop_to_multiple`.
+        UsageError: if a side is not a multiple of `scale`: see `crop_to_multiple`.
         UnsupportedType: for another dtype.
     """
     if scale < 1 or any(side % scale for side in planes.shape[-2:]):
         height, width = planes.shape[-2:]
-        raise UsageError(f"{height}x{width} px are no multiples of {scale}: crop them first")
+        raise UsageError(f"{height}x{width} px are not multiples of {scale}: crop them first")
     return enlarge(shrink(planes, scale), scale)

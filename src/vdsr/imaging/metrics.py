@@ -99,7 +99,7 @@ def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weighted(plane: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted sums of neighbouring rows."""
+    """Weighted sums of neighboring rows."""
     rows = plane.shape[0] - len(weights) + 1
     total = np.zeros((rows, plane.shape[1]))
     for i, weight in enumerate(weights):

@@ -2,7 +2,7 @@
 
 Keys' cubic convolution with a = -0.5 (R. Keys, "Cubic Convolution Interpolation
 for Digital Image Processing", IEEE ASSP 29(6), 1981), stretched by the scale when
-shrinking (antialiasing), pixel centres aligned, borders mirrored. OpenCV
+shrinking (antialiasing), pixel centers aligned, borders mirrored. OpenCV
 (a = -0.75, no antialiasing), Pillow and torch all differ from it.
 
 Resizing is two matrix products, rows then columns, with banded matrices. They are
@@ -118,7 +118,7 @@ class Axis:
 
 
 def _taps(axis: Axis, start: int, stop: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Input indices, mirrored at the borders, and normalised weights of some outputs."""
+    """Input indices, mirrored at the borders, and normalized weights of some outputs."""
     x = np.arange(start + 1, stop + 1, dtype=np.float64)  # 1-based, as in MATLAB
     u = x / axis.scale + 0.5 * (1.0 - 1.0 / axis.scale)
     left = np.floor(u - axis.support / 2.0)

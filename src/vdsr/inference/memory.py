@@ -172,7 +172,7 @@ def is_shortage(error: Exception) -> bool:
 def network_bytes_per_pixel(architecture: Architecture) -> float:
     """Working memory of a float32 forward pass, per input pixel.
 
-    Two neighbouring layers are held at once, and some room beside: measured for 8 to 64
+    Two neighboring layers are held at once, and some room beside: measured for 8 to 64
     channels, OpenVINO takes 2.0 to 2.5 layers, ONNX Runtime up to 2.5, torch 2.0 to 2.5.
     Layers of a folded network have one number for each square of `fold` x `fold` px.
     """

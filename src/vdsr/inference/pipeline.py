@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from vdsr.errors import InputError
 from vdsr.imaging.color import ColorRange
 from vdsr.imaging.files.decode import Samples
-from vdsr.imaging.files.encode import quantise
+from vdsr.imaging.files.encode import quantize
 from vdsr.imaging.resample import Bicubic
 from vdsr.inference.tiling import Band, Run, Span, run_window
 from vdsr.model.architecture import FloatArray
 
 Progress = Callable[[int], None]
 
-# Below this opacity a colour says nothing: half a step of 8 bits.
+# Below this opacity a color says nothing: half a step of 8 bits.
 _INVISIBLE = 0.5 / 255.0
 _OPAQUE = 0.999
 
@@ -69,8 +69,8 @@ class ValueRange:
             bad = int(np.count_nonzero(~np.isfinite(strip)))
             if bad:
                 raise InputError(f"{bad} or more samples are NaN or infinite: replace them first")
-            colours = strip[..., :-1] if alpha else strip
-            low, high = min(low, float(colours.min())), max(high, float(colours.max()))
+            colors = strip[..., :-1] if alpha else strip
+            low, high = min(low, float(colors.min())), max(high, float(colors.max()))
         if high - low > float(np.finfo(np.float32).max):
             raise InputError(f"samples from {low:g} to {high:g} are too far apart: scale them")
         return cls(low, high)
@@ -84,11 +84,11 @@ class ValueRange:
         """`[rows, width, bands]` samples as float32 `[bands, rows, width]`, 0..1."""
         # Always a copy: gray floats would otherwise be changed where they came from.
         planes = np.array(samples.transpose(2, 0, 1), np.float32, order="C")
-        colours = planes[:-1] if alpha else planes
+        colors = planes[:-1] if alpha else planes
         if samples.dtype == np.float32:
             if not self.is_unit:
-                colours -= np.float32(self.low)
-                colours /= np.float32(self.high - self.low)
+                colors -= np.float32(self.low)
+                colors /= np.float32(self.high - self.low)
         else:
             planes /= np.float32(self.high)
         return planes
@@ -96,10 +96,10 @@ class ValueRange:
     def to_samples(self, planes: FloatArray, dtype: str, alpha: bool) -> Samples:
         """The inverse of `to_planes`; `planes` may be overwritten."""
         if dtype == "float32" and not self.is_unit:
-            colours = planes[:-1] if alpha else planes
-            colours *= np.float32(self.high - self.low)
-            colours += np.float32(self.low)
-        return quantise(planes, dtype)
+            colors = planes[:-1] if alpha else planes
+            colors *= np.float32(self.high - self.low)
+            colors += np.float32(self.low)
+        return quantize(planes, dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class Pass:
             yield self._band(band, planes, low, progress)
 
     def _reach(self) -> int:
-        """How far into transparent areas colour must be continued, in input px."""
+        """How far into transparent areas color must be continued, in input px."""
         if not self.alpha:
             return 0
         scale = min(self.bicubic.rows.scale, self.bicubic.columns.scale)
@@ -172,13 +172,13 @@ class Pass:
             slice(columns.before, columns.before + columns.stop - columns.start),
         )
         result = np.array(large[:, *inner])
-        colours = result[:-1] if self.alpha else result
-        colours += self._added(restored - given[..., *inner], gray=len(colours) == 1)
+        colors = result[:-1] if self.alpha else result
+        colors += self._added(restored - given[..., *inner], gray=len(colors) == 1)
         np.clip(result, 0.0, 1.0, out=result)
         return self.values.to_samples(result, self.dtype_out, self.alpha)
 
     def _interpolate(self, rows: Span, columns: Span, planes: FloatArray, low: int) -> FloatArray:
-        """Bicubic `[bands, ...]` of what a tile reads, colour not premultiplied."""
+        """Bicubic `[bands, ...]` of what a tile reads, color not premultiplied."""
         if self.bicubic.shape_in == self.bicubic.shape_out:
             a, b = rows.outer
             large = planes[:, a - low : b - low, slice(*columns.outer)]
@@ -188,7 +188,7 @@ class Pass:
             )
         return _unpremultiplied(large) if self.alpha else large
 
-    def _given(self, colours: FloatArray) -> FloatArray:
+    def _given(self, colors: FloatArray) -> FloatArray:
         """What the network takes, / 255 in its range, from gray or RGB in 0..1.
 
         A gray picture gives what the same picture saved as RGB gives.
@@ -197,10 +197,10 @@ class Pass:
             `[H, W]` of luma, or `[3, H, W]` of Y, Cb and Cr.
         """
         matrix = self.color.matrix.astype(np.float32)
-        if len(colours) == 1:
+        if len(colors) == 1:
             matrix = matrix.sum(1, keepdims=True)
         matrix, offset = matrix[: self.planes], self.color.offset[: self.planes]
-        given: FloatArray = np.tensordot(matrix, colours, 1)
+        given: FloatArray = np.tensordot(matrix, colors, 1)
         given += (offset / 255.0).astype(np.float32)[:, None, None]
         return given[0] if self.planes == 1 else given
 
@@ -242,21 +242,21 @@ class _RowBuffer:
 
 
 def _premultiplied(planes: FloatArray, reach: int) -> FloatArray:
-    """`[colours, alpha]` to `[colours x alpha, continued colours, alpha]`."""
-    colours, alpha = planes[:-1], planes[-1:]
-    return np.concatenate([colours * alpha, _continued(colours, alpha[0], reach), alpha])
+    """`[colors, alpha]` to `[colors x alpha, continued colors, alpha]`."""
+    colors, alpha = planes[:-1], planes[-1:]
+    return np.concatenate([colors * alpha, _continued(colors, alpha[0], reach), alpha])
 
 
-def _continued(colours: FloatArray, alpha: FloatArray, reach: int) -> FloatArray:
-    """Continue the visible colours into invisible areas, by `reach` px.
+def _continued(colors: FloatArray, alpha: FloatArray, reach: int) -> FloatArray:
+    """Continue the visible colors into invisible areas, by `reach` px.
 
     What stands in transparent pixels is arbitrary, often black. The network sees as far
     as `reach`, and must see no edge there. Further away the file's own values stay.
     """
     known = alpha > 0.0
     if known.all() or not known.any():
-        return colours
-    result = colours.copy()
+        return colors
+    result = colors.copy()
     for _ in range(reach):
         weight = _sum3(known.astype(np.float32))
         reached = ~known & (weight > 0.0)
@@ -269,7 +269,7 @@ def _continued(colours: FloatArray, alpha: FloatArray, reach: int) -> FloatArray
 
 
 def _sum3(plane: FloatArray) -> FloatArray:
-    """Sum over 3x3 neighbours, zeros outside."""
+    """Sum over 3x3 neighbors, zeros outside."""
     padded = np.pad(plane, 1)
     tall = padded[:-2] + padded[1:-1] + padded[2:]
     total: FloatArray = tall[:, :-2] + tall[:, 1:-1] + tall[:, 2:]
@@ -277,13 +277,13 @@ def _sum3(plane: FloatArray) -> FloatArray:
 
 
 def _unpremultiplied(planes: FloatArray) -> FloatArray:
-    """Undo `_premultiplied` after the interpolation: `[colours, alpha]`."""
+    """Undo `_premultiplied` after the interpolation: `[colors, alpha]`."""
     count = len(planes) // 2
     alpha = planes[-1]
     visible = alpha > _INVISIBLE
     divided = planes[:count] / np.where(visible, alpha, np.float32(1.0))
-    colours = np.where(visible, divided, planes[count:-1])
-    # Dividing by little makes much of rounding; opaque colours overshoot as bicubic does.
+    colors = np.where(visible, divided, planes[count:-1])
+    # Dividing by little makes much of rounding; opaque colors overshoot as bicubic does.
     opaque = alpha > _OPAQUE
-    colours = np.where(opaque, colours, np.clip(colours, 0.0, 1.0))
-    return np.concatenate([colours, planes[-1:]])
+    colors = np.where(opaque, colors, np.clip(colors, 0.0, 1.0))
+    return np.concatenate([colors, planes[-1:]])

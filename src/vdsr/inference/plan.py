@@ -224,7 +224,7 @@ def _band_cost(bicubic: Bicubic, layout: PixelLayout, dtype: str, halo: int) -> 
     samples = bicubic.columns.length_out * bands * np.dtype(dtype).itemsize * _BAND_COPIES
     planes = 4.0 * (4 * bands + 3 if layout.has_alpha else bands)
     source = bicubic.columns.length_in * (8.0 * bands + planes)
-    # The halo, as much again to continue colours into transparent areas, and the kernel.
+    # The halo, as much again to continue colors into transparent areas, and the kernel.
     margin = (4 if layout.has_alpha else 2) * halo / bicubic.rows.scale + 8
     return samples + source / bicubic.rows.scale, source * margin
 

@@ -58,6 +58,10 @@ _NOTHING = np.zeros((0,), np.float32)
 _DIGEST_KEY = b"vdsr.sha256"
 
 
+# How earlier files spell the key.
+_LICENSE_BEFORE = "licence"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelMetadata:
     """What a model file says of itself.
@@ -72,12 +76,12 @@ class ModelMetadata:
         residual: whether the network adds its output to its input.
         fold, planes: see `vdsr.model.architecture.Architecture`.
         training_data: what it was trained on, what it was started from included.
-        licence: terms of use of the weights.
+        license: terms of use of the weights.
         recipe: digest or description of the training recipe.
         psnr: measured figures, `{"Set5 x2 paper": 35.68, ...}`, in dB.
-        source: digest of the model file that this one was made from, by quantising say;
+        source: digest of the model file that this one was made from, by quantizing say;
             empty if there is none.
-        calibration: how it was quantised: method, digest of the table and the like.
+        calibration: how it was quantized: method, digest of the table and the like.
     """
 
     name: str
@@ -89,7 +93,7 @@ class ModelMetadata:
     fold: int = 1
     planes: int = 1
     training_data: str = "unknown"
-    licence: str = "unknown"
+    license: str = "unknown"
     recipe: str = "unknown"
     psnr: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
@@ -137,6 +141,8 @@ class ModelMetadata:
             values: dict[str, Any] = {}
             for entry in fields(cls):
                 text = properties.get(PREFIX + entry.name)
+                if text is None and entry.name == "license":
+                    text = properties.get(PREFIX + _LICENSE_BEFORE)
                 if text is not None:
                     values[entry.name] = text if entry.type == "str" else json.loads(text)
             if "scales" in values:
@@ -191,7 +197,7 @@ def check_text(text: str) -> None:
 
 
 def append_digest(data: bytes) -> bytes:
-    """Append the checksum entry to a serialised ONNX model without one."""
+    """Append the checksum entry to a serialized ONNX model without one."""
     return data + _digest_entry(data)
 
 
@@ -221,7 +227,7 @@ def verify_digest(data: bytes) -> str:
     if _DIGEST_KEY not in entry:
         if _DIGEST_KEY in data:
             raise ModelError("its checksum is not at the end: the file was cut or edited")
-        raise ModelError("it is no model file of this program (vdsr import makes one)")
+        raise ModelError("it is not a model file of this program (vdsr import makes one)")
     expected = _digest_entry(body)
     if entry != expected:
         raise ModelError("its checksum does not fit: the file is damaged or was edited")

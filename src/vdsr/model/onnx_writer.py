@@ -75,7 +75,7 @@ def model_bytes(
         quantized: layers in int8, by their index; with precision `int8` alone.
 
     Returns:
-        A serialised ONNX model, `[N, planes, H, W]` float32 to the same, with its checksum.
+        A serialized ONNX model, `[N, planes, H, W]` float32 to the same, with its checksum.
 
     Raises:
         UsageError: if the opset is unknown to the installed onnx or older than these
@@ -90,7 +90,7 @@ def model_bytes(
             raise UsageError(f"the metadata say {name}={said}, the layers {held}")
     if (metadata.precision == "int8") != bool(quantized):
         kind = "int8" if quantized else "float"
-        raise UsageError(f"{kind} layers cannot be labelled {metadata.precision}")
+        raise UsageError(f"{kind} layers cannot be labeled {metadata.precision}")
     graph = network_graph(architecture, metadata.precision, quantized, shape)
     return append_digest(serialized(graph, metadata.to_properties(), opset))
 

@@ -35,7 +35,7 @@ def metadata(
         fold=outcome.architecture.fold,
         planes=outcome.architecture.planes,
         training_data=f"{pack.data}, {len(pack.pictures)} pictures{origin}",
-        licence=pack.licence,
+        license=pack.license,
         recipe=(
             f"{recipe.name} {recipe.digest[:12]}: {outcome.steps} steps in"
             f" {outcome.seconds / 60:.1f} min on {outcome.device};"
@@ -64,7 +64,7 @@ def page(model: ModelMetadata, recipe: Recipe, outcome: Outcome, *, digest: str)
         f" {layers.parameters:,} parameters",
         f"- Scales: {', '.join(f'x{scale}' for scale in model.scales)}, luma {model.luma} range",
         f"- Trained on: {model.training_data}",
-        f"- Licence: {model.licence}",
+        f"- License: {model.license}",
         f"- Recipe: {model.recipe}",
         f"- SHA-256: {digest}",
         "",

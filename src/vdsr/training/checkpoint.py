@@ -94,4 +94,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         TypeError,
         ValueError,
     ) as error:
-        raise CheckpointError(f"{path}: it is no intact checkpoint of a training run") from error
+        raise CheckpointError(
+            f"{path}: it is not an intact checkpoint of a training run"
+        ) from error

@@ -138,7 +138,7 @@ class StageModule(pl.LightningModule):
         return Numbers()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser of the recipe."""
+        """The optimizer of the recipe."""
         settings, start = self.recipe.optimizer, self.stage.rate
         weights = list(self.network.parameters())
         if settings.kind == "sgd":
@@ -162,7 +162,7 @@ class StageModule(pl.LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Go on with the optimiser as it was."""
+        """Go on with the optimizer as it was."""
         # Rates of the groups of parameters, in units of the first one's.
         groups = self.trainer.optimizers[0].param_groups
         self._factors = [group["lr"] / self.stage.rate for group in groups]

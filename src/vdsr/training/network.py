@@ -7,7 +7,7 @@ References:
     Convolutional Networks", CVPR 2016, https://arxiv.org/abs/1511.04587: depth 20,
     width 64, 3x3 kernels, ReLU, zero padding, residual output.
     K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015,
-    https://arxiv.org/abs/1502.01852: the initialisation.
+    https://arxiv.org/abs/1502.01852: the initialization.
     C. Dong, C. C. Loy, K. He, X. Tang, "Image Super-Resolution Using Deep Convolutional
     Networks", TPAMI 2016, https://arxiv.org/abs/1501.00092: 9-1-5 and 9-5-5.
 

@@ -75,16 +75,16 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _muon(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        towards: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+        toward: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         for parameter in parameters:
             gradient, state = _gradient(parameter), self.state[parameter]
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
             state["momentum"].lerp_(gradient, 1.0 - group["momentum"])
             ahead = torch.lerp(gradient, state["momentum"], group["momentum"]).flatten(1)
-            towards.setdefault(tuple(ahead.shape), []).append((parameter, ahead))
+            toward.setdefault(tuple(ahead.shape), []).append((parameter, ahead))
         # Matrices of one shape together: on a GPU many small products cost more than few.
-        for (rows, columns), pairs in towards.items():
+        for (rows, columns), pairs in toward.items():
             gain = max(1.0, rows / columns) ** 0.5
             steps = orthogonal(torch.stack([ahead for _, ahead in pairs]))
             for (parameter, _), step in zip(pairs, steps, strict=True):

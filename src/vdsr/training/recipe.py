@@ -83,7 +83,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """The optimiser; its rate is that of the stage.
+    """The optimizer; its rate is that of the stage.
 
     Attributes:
         kind: `muon` (for the inner kernels, AdamW for the rest), `adamw` or `sgd`.
@@ -201,7 +201,7 @@ class DecaySettings:
         share: how long the rate falls: a share of all steps, those of the trunk included; or
         steps: so many; or
         minutes: so long.
-        phases: towards what, as those of the recipe.
+        phases: toward what, as those of the recipe.
     """
 
     share: float = 0.18
@@ -245,7 +245,7 @@ class Recipe:
         data: on what.
         damage: what happens to it.
         optimizer: how.
-        phases: towards what.
+        phases: toward what.
         stages: how deep and how long.
         decay: how a branch ends, if the last stage is stable.
     """

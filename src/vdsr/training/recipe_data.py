@@ -23,13 +23,13 @@ class Source:
 
     Attributes:
         path: a folder or a pack, from the working directory on.
-        licence: terms of its pictures; a pack knows its own.
+        license: terms of its pictures; a pack knows its own.
         share: the part of all patches that comes from it; 0 for what the others leave, in
             proportion to what is there.
     """
 
     path: str
-    licence: str = "unknown"
+    license: str = "unknown"
     share: float = 0.0
 
     def __post_init__(self) -> None:

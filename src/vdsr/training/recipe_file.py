@@ -25,7 +25,7 @@ _SHOWN = 60
 
 Settings = TypeVar("Settings")
 
-_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def recipe_names() -> list[str]:
@@ -84,6 +84,8 @@ def _build(kind: type[Settings], values: Any, where: str) -> Settings:  # noqa: 
     """Make a dataclass of a table, checking names and types."""
     if not isinstance(values, dict):
         raise UsageError(f"{where.rstrip('.')} is a table")
+    if "licence" in values:
+        values = {"license" if key == "licence" else key: value for key, value in values.items()}
     hints = typing.get_type_hints(kind)
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     for key in values:
@@ -110,9 +112,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where} = {value} is no finite number")
+        raise UsageError(f"{where} = {value} is not a finite number")
     if type(value) is not kind:
-        raise UsageError(f"{where} = {_shown(value)} is no {_NAMES[kind]}")
+        raise UsageError(f"{where} = {_shown(value)} is not {_NAMES[kind]}")
     return value
 
 

@@ -142,7 +142,7 @@ def read_bmp(path: Path) -> NDArray[np.uint8]:
     except cv2.error:  # a size that OpenCV refuses
         found = None
     if found is None:
-        raise InputError(f"{path}: it is no readable picture")
+        raise InputError(f"{path}: it is not a readable picture")
     return np.ascontiguousarray(found[..., ::-1])
 
 

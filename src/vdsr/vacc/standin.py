@@ -150,6 +150,6 @@ def _tools() -> tuple[ModuleType, ModuleType]:
         from onnxruntime import quantization
     except ImportError as error:
         if backends.is_installed("onnxruntime"):
-            raise BackendError(f"ONNX Runtime's quantisation cannot be loaded: {error}") from error
+            raise BackendError(f"ONNX Runtime's quantization cannot be loaded: {error}") from error
         raise MissingExtra("onnxruntime", "onnxruntime") from error
     return quantization, onnx

@@ -206,7 +206,7 @@ def check_goal(path: Path, layout: PixelLayout, format: Format, *, overwrite: bo
         )
 
 
-def quantise(planes: NDArray[np.float32], dtype: str) -> Samples:
+def quantize(planes: NDArray[np.float32], dtype: str) -> Samples:
     """Planes in 0..1 as samples of a file.
 
     Args:

@@ -21,7 +21,7 @@ from vdsr.imaging.files.tiff_structure import (
     Layout,
     TiffReader,
     Value,
-    serialise,
+    serialize,
 )
 
 PREFIX = b"Exif\0\0"
@@ -130,7 +130,7 @@ def adjusted(
         FileError: if the block is malformed.
     """
     if block is None:
-        return b"II*\0\x08\0\0\0" + serialise(fresh, Layout("<", big=False), 8) if fresh else None
+        return b"II*\0\x08\0\0\0" + serialize(fresh, Layout("<", big=False), 8) if fresh else None
     editor = _Editor(block)
     present = editor.adjust(width, height)
     added = {tag: item for tag, item in fresh.items() if tag not in present}
@@ -215,7 +215,7 @@ class _Editor:
         data += bytes(len(data) % 2)
         start = len(data)
         try:
-            added = serialise(fresh, layout, start, kept=kept)
+            added = serialize(fresh, layout, start, kept=kept)
         except OverflowError:
             raise FileError(f"{_WHERE}: it is too large") from None
         header = data[: layout.width] + layout.offset(start)

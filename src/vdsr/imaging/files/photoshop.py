@@ -57,7 +57,7 @@ def _bytes(reader: TiffReader, entry: Entry | None) -> bytes:
     if entry is None:
         return b""
     value = reader.value(entry)
-    # IPTC is often labelled as 32-bit numbers, and is bytes in file order all the same.
+    # IPTC is often labeled as 32-bit numbers, and is bytes in file order all the same.
     return reader.layout.ordered(value.data, value.kind)
 
 

@@ -71,8 +71,8 @@ class Saver:
     def fit(self, image: pyvips.Image) -> pyvips.Image:
         """Fit sample type and alpha to what the format holds."""
         layout, name = self._layout, self._format.name
-        colour, dtype = layout.bands > 2, layout.dtype
-        image = image.copy(interpretation=_INTERPRETATIONS[dtype, colour])
+        color, dtype = layout.bands > 2, layout.dtype
+        image = image.copy(interpretation=_INTERPRETATIONS[dtype, color])
         target = dtype if dtype in self._format.dtypes else self._format.dtypes[-1]
         most = 12 if name == "avif" and target == "uint16" else _BITS[target]
         if target != dtype or (most == 12 and self._bits > 12):
@@ -85,7 +85,7 @@ class Saver:
             self._note(f"{name} holds no alpha: the picture was laid on white")
         if target != dtype:
             image = (image * (_WHITE[target] / _WHITE[dtype])).rint().cast(_VIPS_TYPES[target])
-            image = image.copy(interpretation=_INTERPRETATIONS[target, colour])
+            image = image.copy(interpretation=_INTERPRETATIONS[target, color])
         return _shifted(image, self._avif_bits) if most == 12 else image
 
     @property
@@ -96,10 +96,10 @@ class Saver:
 
     def _in_unit(self, image: pyvips.Image) -> pyvips.Image:
         low, high = self._values
-        colours = self._layout.bands - self._layout.has_alpha
+        colors = self._layout.bands - self._layout.has_alpha
         alpha = [1.0] * self._layout.has_alpha
-        scale = [1.0 / (high - low)] * colours + alpha
-        return image.linear(scale, [-low / (high - low)] * colours + [0.0] * len(alpha))
+        scale = [1.0 / (high - low)] * colors + alpha
+        return image.linear(scale, [-low / (high - low)] * colors + [0.0] * len(alpha))
 
     def save(self, image: pyvips.Image, file: BinaryIO, edit: Edit | None = None) -> None:
         """Encode what `fit` gave.
@@ -145,7 +145,7 @@ class Saver:
                 }
             case "gif":
                 alpha = " and no half-transparency" if self._layout.has_alpha else ""
-                self._note(f"gif holds 256 colours{alpha}: the picture was quantised")
+                self._note(f"gif holds 256 colors{alpha}: the picture was quantized")
                 return {}
             case _:
                 return {

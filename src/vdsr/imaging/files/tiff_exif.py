@@ -27,7 +27,7 @@ from vdsr.imaging.files.tiff_structure import (
     Layout,
     TiffReader,
     Value,
-    serialise,
+    serialize,
 )
 
 EXIF_PREFIX = b"Exif\0\0"
@@ -81,7 +81,7 @@ def read_exif(path: Path, at: int | None = None) -> bytes | None:
 
 
 def _block(directory: Directory) -> bytes:
-    data = serialise(directory, Layout("<", big=False), len(_BLOCK_HEADER))
+    data = serialize(directory, Layout("<", big=False), len(_BLOCK_HEADER))
     return EXIF_PREFIX + _BLOCK_HEADER + data
 
 
@@ -210,7 +210,7 @@ def _append(reader: TiffReader, directory: Directory, less: Container[int]) -> N
     following = reader.following(reader.first, len(before))
     start = reader.size + reader.size % 2
     try:
-        data = serialise(fresh, layout, start, kept=kept, following=following)
+        data = serialize(fresh, layout, start, kept=kept, following=following)
         layout.offset(start + len(data))
     except OverflowError:
         raise reader.error("the file would grow past 4 GiB; BigTIFF has room") from None

@@ -205,7 +205,7 @@ class TiffReader:
         """The offset of the directory that an entry points to."""
         size = _POINTER_SIZES.get(entry.kind)
         if size is None or size > self.layout.width or entry.count != 1:
-            raise self.error(f"tag {entry.tag} is no pointer to a directory")
+            raise self.error(f"tag {entry.tag} is not a pointer to a directory")
         return self.layout.number(entry.field[:size])
 
     def integers(self, entry: Entry) -> tuple[int, ...]:
@@ -244,7 +244,7 @@ class TiffReader:
         return self.layout.ordered(data, entry.kind)
 
 
-def serialise(
+def serialize(
     directory: Directory,
     layout: Layout,
     start: int,
@@ -275,7 +275,7 @@ def serialise(
         if isinstance(item, dict):
             # Exif names LONG for its pointers; BigTIFF has a type of its own for them.
             entries.append(Entry(tag, IFD8 if layout.big else LONG, 1, layout.offset(at)))
-            tail += serialise(item, layout, at)
+            tail += serialize(item, layout, at)
             continue
         field = layout.ordered(item.data, item.kind)
         if len(field) > layout.width:

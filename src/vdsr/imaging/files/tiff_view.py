@@ -19,7 +19,7 @@ from pathlib import Path
 import pyvips
 
 from vdsr.errors import InputError
-from vdsr.imaging.files.tiff_structure import LONG, LONG8, SHORT, Layout, Value, serialise
+from vdsr.imaging.files.tiff_structure import LONG, LONG8, SHORT, Layout, Value, serialize
 from vdsr.imaging.files.tiff_tags import BLACK_IS_ZERO, FLOAT, RGB, UNSIGNED, Page, TiffFile
 
 # Every column of tiles is a picture in its own right, which takes some 100 kB.
@@ -186,7 +186,7 @@ class PageParts:
             and (whole or entry.tag in _DECODING)
         ]
         try:
-            tail = serialise(dict(tags), layout, at, kept=kept)
+            tail = serialize(dict(tags), layout, at, kept=kept)
             head = _header(layout, at)
         except OverflowError as error:
             raise InputError(
@@ -236,7 +236,7 @@ def metadata_view(tiff: TiffFile, page: Page) -> pyvips.Image:
     one[258] = _shorts(8)
     decoding = (*_TILING, *_DECODING)
     kept = [e for e in page.entries if e.tag not in one and e.tag not in decoding]
-    tail = serialise(dict(one), layout, at, kept=kept)
+    tail = serialize(dict(one), layout, at, kept=kept)
     view = _View(_SharedFile(tiff.path), size, _header(layout, at), at, tail)
     return view.load()
 

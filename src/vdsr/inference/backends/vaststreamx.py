@@ -24,7 +24,7 @@ from vdsr.inference.compiled_paths import PARAMETERS, SIDE, build_name, compiled
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile
 
-# The card's tools quantise the model file in floats: it need not hold what it runs in.
+# The card's tools quantize the model file in floats: it need not hold what it runs in.
 COMPILES = True
 # Enough to keep the card at work while the last result is fetched.
 IN_FLIGHT = 8
