@@ -69,8 +69,9 @@ def tree(folder: Path) -> dict[str, str]:
 def identities(folder: Path) -> dict[str, tuple[int, int]]:
     """What tells whether an output was written again: its inode and time."""
     found = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not any(p.startswith(".vdsr") for p in path.parts):
+    for place, folders, names in os.walk(folder):  # which passes over folders that go meanwhile
+        folders[:] = [name for name in folders if not name.startswith(".vdsr")]
+        for path in (Path(place) / name for name in names if not name.startswith(".vdsr")):
             status = path.stat()
             found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns)
     return found
