@@ -62,7 +62,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".vdsr-manifest.sqlite")
+        if path.is_file() and "manifest.sqlite" not in path.name
     }
 
 

@@ -382,7 +382,37 @@ def test_a_large_picture_among_others_gets_all_the_memory(vdsr: Command, tmp_pat
     assert "5 done" in done.out
 
 
-FIXED = {"name", "model"}  # tried by the fixture, and above
+def test_residuals_and_comparisons_are_made_beside(vdsr: Command, tmp_path: Path):
+    folder, out = album(tmp_path / "in"), tmp_path / "out"
+    options = ("--residual", tmp_path / "added", "--compare", tmp_path / "pages")
+    done = vdsr(folder, out, *options)
+    assert (done.code, done.errors) == (0, [])
+    assert set(tree(tmp_path / "added")) == {f"{name}.residual.png" for name in tree(out)}
+    assert set(tree(tmp_path / "pages")) == {f"{name}.html" for name in tree(out)}
+    single = ("--residual", tmp_path / "one.png", "--compare", tmp_path / "one.html")
+    assert vdsr(folder / "a.png", tmp_path / "a_x2.png", *single).code == 0
+    added = tree(tmp_path / "added")["a_x2.png.residual.png"]
+    assert tree(tmp_path)["one.png"] == added
+    assert tree(tmp_path)["one.html"] == tree(tmp_path / "pages")["a_x2.png.html"]
+
+
+def test_previews_are_no_obstacle_to_the_pictures(vdsr: Command, tmp_path: Path):
+    folder, out = album(tmp_path / "in"), tmp_path / "out"
+    done = vdsr(folder, out, "--preview")
+    assert (done.code, done.errors) == (0, [])
+    assert set(tree(out)) == {
+        "a_x2.preview.png",
+        "b_x2.preview.jpg",
+        "sub/c_x2.preview.webp",
+        "sub/deeper/d_x2.preview.tif",
+    }
+    assert vdsr(folder / "a.png", tmp_path / "a.png", "--preview").code == 0
+    assert (tmp_path / "a.preview.png").read_bytes() == (out / "a_x2.preview.png").read_bytes()
+    assert vdsr(folder, out).code == 0
+    assert {"a_x2.png", "a_x2.preview.png"} < set(tree(out))
+
+
+FIXED = {"name", "model", "residual", "compare", "preview"}  # tried by the fixture, and above
 
 
 @pytest.mark.parametrize(

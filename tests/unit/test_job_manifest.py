@@ -70,7 +70,7 @@ def make(manifest: Manifest, worker: Worker, id: int, data: bytes = b"output") -
         output_digest=hashlib.sha256(data).hexdigest(),
     )
     with manifest.transaction():
-        assert worker.finishing(outcome, made)
+        assert worker.finishing(outcome, made, {})
     return made
 
 
@@ -164,7 +164,7 @@ def test_what_a_dead_worker_had_in_work_is_done_again_alone(manifest: Manifest):
         assert [one.source for one in other.claim(9, scan)] == ["/in/b.png"]
         (again,) = other.claim_suspect(scan)
         assert (again.id, again.alone) == (lease.id, True)
-        assert not worker.finishing(Outcome(id=lease.id, state="done"), manifest.folder / "x")
+        assert not worker.finishing(Outcome(id=lease.id, state="done"), manifest.folder / "x", {})
     worker.leave()
     other.leave()
 

@@ -72,12 +72,12 @@ def upscale_folder(
     if dry_run:
         return _dry_run(inputs, output, settings, options, quiet=quiet, json=json)
     from vdsr.jobs.balance import failures, pictures
-    from vdsr.jobs.manifest import open_manifest
-    from vdsr.jobs.runner import run_job
+    from vdsr.jobs.manifest import Manifest
+    from vdsr.jobs.runner import manifest_path, run_job
 
     with JobDisplay(quiet=quiet) as display:
         report = run_job(inputs, output, settings, options, display)
-    manifest = open_manifest(output)
+    manifest = Manifest(manifest_path(output, settings), create=False)
     try:
         _say_failures(failures(manifest, report.scan), report.balance)
         if report.stopped is not None:

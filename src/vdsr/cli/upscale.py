@@ -110,13 +110,15 @@ def upscale(
         typer.Option(
             "--residual",
             metavar="FILE",
-            help="Also write what was added, as a picture around gray.",
+            help="Also write what was added, as a picture around gray; of many, into a folder.",
         ),
     ] = None,
     compare: Annotated[
         Path | None,
         typer.Option(
-            "--compare", metavar="FILE", help="Also write a page with a slider: bicubic, result."
+            "--compare",
+            metavar="FILE",
+            help="Also write a page with a slider, bicubic and result; of many, into a folder.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -219,8 +221,6 @@ def upscale(
         raise UsageError("--in-place is for one picture: give it as IN and as OUT")
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
     if in_folder or dry_run or watch or redo or resume or retry_failed:
-        if preview or residual or compare:
-            raise UsageError("--preview, --residual and --compare are for one picture")
         from vdsr.jobs.discovery import Selection
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
@@ -241,6 +241,9 @@ def upscale(
                 backend=backend,
                 precision=precision,
                 tile=tile,
+                residual=None if residual is None else str(residual),
+                compare=None if compare is None else str(compare),
+                preview=preview,
             ),
             RunOptions(
                 selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),

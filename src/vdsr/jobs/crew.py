@@ -17,7 +17,7 @@ from vdsr.jobs.opening import Resolved, resolved_options, settle
 from vdsr.jobs.picture import DISK_FULL, DONE, TOO_LARGE, UNCHANGED, Outcome, Task, is_full
 from vdsr.jobs.placing import check_place, place
 from vdsr.jobs.progress import Tally
-from vdsr.jobs.settings import JobSettings
+from vdsr.jobs.settings import BESIDE, JobSettings
 
 # Pictures that are claimed beyond those in work, so that no thread waits for the manifest.
 _AHEAD = 1.5
@@ -165,7 +165,7 @@ class Crew:
             self._tally.ended(held.lease.id, None)
             del self._held[held.lease.id]
         for path in self._work.iterdir():
-            if path.stem not in {str(id) for id in done}:
+            if path.name.partition(".")[0] not in {str(id) for id in done}:
                 path.unlink(missing_ok=True)
         if not begun and self._deaths >= _DEATHS:
             raise BackendError(f"the process that enlarges {death}, {_DEATHS} times in a row")
@@ -183,7 +183,7 @@ class Crew:
             pixels = (outcome.width or 0) * (outcome.height or 0)
             self._tally.ended(outcome.id, pixels if made else None)
             if made:
-                if self.worker.finishing(outcome, Path(held.task.made)):
+                if self.worker.finishing(outcome, Path(held.task.made), held.task.beside):
                     finished.append((held, outcome))
             elif outcome.state == UNCHANGED:
                 self.worker.unchanged(outcome)
@@ -213,6 +213,8 @@ class Crew:
             goal = self._output / held.lease.output
             try:
                 overwrite = self._overwrite or held.replaces
+                for draft, other in held.task.beside.items():
+                    place(Path(draft), Path(other), overwrite=True)
                 place(Path(held.task.made), goal, overwrite=overwrite)
             except OutputError as error:
                 if is_full(error):
@@ -232,19 +234,23 @@ class Crew:
 
     def _begin(self, lease: Lease) -> None:
         try:
-            ours = check_place(self._output, lease, overwrite=self._overwrite)
+            goals = self._settings.beside(lease.output)
+            ours = check_place(self._output, lease, goals.values(), overwrite=self._overwrite)
         except OutputError as error:
             return self._lose(lease, error)
         child, resolved = self._open()
         format = self._settings.pattern.format(lease.source)
         # The suffix of the goal may be any.
         made = self._work / f"{lease.id}{FORMATS[format].suffixes[0]}"
+        drafts = {name: str(self._work / f"{lease.id}{BESIDE[name]}") for name in goals}
         task = Task(
             id=lease.id,
             source=lease.source,
             made=str(made),
             goal=str(self._output / lease.output),
-            options=self._settings.options(format),
+            options=self._settings.options(format) | drafts,
+            beside={drafts[name]: str(goal) for name, goal in goals.items()},
+            preview=self._settings.preview,
             memory=resolved.share,
             known=lease.digest if ours else None,
         )

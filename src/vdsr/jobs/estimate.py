@@ -18,12 +18,12 @@ from vdsr.inference.target import plan_passes
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.discovery import find
 from vdsr.jobs.enrol import check_outputs, enrol
-from vdsr.jobs.manifest import MANIFEST, Manifest
+from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.naming import longest_name
 from vdsr.jobs.opening import begin, resolved_options
 from vdsr.jobs.others import Others
 from vdsr.jobs.progress import FINDING, JobProgress
-from vdsr.jobs.runner import RunOptions, Show, output_names
+from vdsr.jobs.runner import RunOptions, Show, manifest_path, output_names
 from vdsr.jobs.settings import JobSettings
 
 # Pictures whose headers are read: of more, these are taken for all.
@@ -85,7 +85,7 @@ def dry_run(
     Raises:
         VdsrError: see `run_job`.
     """
-    manifest = _manifest(output)
+    manifest = _manifest(manifest_path(output, settings))
     others = Others(manifest, output)
     begin(manifest, settings, others, redo=options.redo)
     found = find(inputs, output, options.selection, output_names(manifest))
@@ -95,7 +95,7 @@ def dry_run(
         settings.pattern,
         output,
         retry=options.retry_failed,
-        longest=longest_name(_existing(output)),
+        longest=longest_name(_existing(output)) - settings.room_beside,
     )
     check_outputs(manifest, output, scan, overwrite=options.overwrite)
 
@@ -116,10 +116,10 @@ def dry_run(
     )
 
 
-def _manifest(output: Path) -> Manifest:
-    if not (output / MANIFEST).is_file():
+def _manifest(path: Path) -> Manifest:
+    if not path.is_file():
         return Manifest(None)
-    own = Manifest(output / MANIFEST, create=False)
+    own = Manifest(path, create=False)
     try:
         return own.copy()
     finally:

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ QUARANTINED = (
     "in quarantine: the process that enlarges {death} twice while it was at work on it:"
     " retry_failed=True tries it again"
 )
-_FREE = {"worker": None, "alone": 0}
+_FREE = {"worker": None, "alone": 0, "made": None, "beside": None}
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,13 @@ class Worker:
             for row in sorted(rows, key=lambda row: bytes(row["source"]))
         ]
 
-    def finishing(self, outcome: Outcome, made: Path) -> bool:
+    def finishing(self, outcome: Outcome, made: Path, beside: Mapping[str, str]) -> bool:
         """Write down what was made, before it is put in its place.
+
+        Args:
+            outcome: what the picture became.
+            made: the finished file.
+            beside: what was made beside it: drafts, and their goals.
 
         Returns:
             Whether the picture still was this worker's.
@@ -154,6 +159,9 @@ class Worker:
             scale=outcome.scale,
             model=outcome.model,
             made=os.fsencode(made.relative_to(self._output)),
+            beside=json.dumps(
+                [[str(Path(a).relative_to(self._output)), b] for a, b in beside.items()]
+            ),
             output_size=outcome.output_size,
             output_mtime_ns=outcome.output_mtime_ns,
             output_digest=outcome.output_digest,
@@ -163,7 +171,7 @@ class Worker:
 
     def done(self, id: int) -> None:
         """The output is in its place."""
-        self._set(id, state="done", made=None, **_FREE, error=None, crashes=0, cut_short=0)
+        self._set(id, state="done", **_FREE, error=None, crashes=0, cut_short=0)
 
     def unchanged(self, outcome: Outcome) -> None:
         """The picture is as it was when it was done, and so is its output."""
@@ -172,12 +180,12 @@ class Worker:
 
     def failed(self, id: int, error: str) -> None:
         """It cannot be done."""
-        self._set(id, state="failed", made=None, **_FREE, error=error, crashes=0, cut_short=0)
+        self._set(id, state="failed", **_FREE, error=error, crashes=0, cut_short=0)
 
     def release(self, ids: Iterable[int]) -> None:
         """Give pictures back; nothing is held against them."""
         for id in ids:
-            self._set(id, state="waiting", made=None, **_FREE)
+            self._set(id, state="waiting", **_FREE)
 
     def suspect(self, ids: Sequence[int], death: str) -> list[int]:
         """The process that had these pictures in work has died.
@@ -192,7 +200,7 @@ class Worker:
         for id in ids:
             row = self._manifest.one("SELECT crashes FROM pictures WHERE id = ?", id)
             crashes = row["crashes"] + 1 if len(ids) == 1 else max(row["crashes"], 1)
-            self._set(id, state="waiting", made=None, **_FREE, crashes=crashes)
+            self._set(id, state="waiting", **_FREE, crashes=crashes)
             if len(ids) == 1 and crashes >= CRASHES:
                 self._manifest.db.execute(
                     "UPDATE pictures SET state = 'quarantined', error = ? WHERE id = ?",

@@ -17,6 +17,8 @@ from typing import Any
 from vdsr.errors import InputError, OutputError, UsageError
 
 MANIFEST = ".vdsr-manifest.sqlite"
+# Of a job that makes previews alone, which is no obstacle to the real one.
+PREVIEW_MANIFEST = ".vdsr-preview-manifest.sqlite"
 # "vdsr" in ASCII, and the version of the tables.
 _APPLICATION_ID = 0x76647372
 _VERSION = 1
@@ -54,6 +56,7 @@ CREATE TABLE pictures (
     scale REAL,
     model TEXT,
     made BLOB,
+    beside TEXT,
     output_size INTEGER,
     output_mtime_ns INTEGER,
     output_digest TEXT,

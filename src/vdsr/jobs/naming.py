@@ -32,12 +32,15 @@ class NamePattern:
             suffix at its end it gets `{suffix}`.
         target: what size is asked for.
         format: name of the outputs' format; None for that of each input.
+        mark: stands before the suffix of every name.
 
     Raises:
         UsageError: for a pattern that cannot be used.
     """
 
-    def __init__(self, pattern: str | None, target: Target, format: str | None) -> None:
+    def __init__(
+        self, pattern: str | None, target: Target, format: str | None, mark: str = ""
+    ) -> None:
         self._fields = {"size": size_label(target)}
         scale = asked_scale(target)
         if scale is not None:
@@ -51,7 +54,8 @@ class NamePattern:
             pattern += "{suffix}"
         elif end in _WRITTEN and format is None:
             format = _WRITTEN[end]
-        self._pattern = pattern
+        end = "{suffix}" if pattern.endswith("{suffix}") else pattern[-len(end) :]
+        self._pattern = f"{pattern.removesuffix(end)}{mark}{end}"
         self._format = format
 
     def _check(self, pattern: str) -> None:

@@ -51,7 +51,7 @@ def begin(manifest: Manifest, settings: JobSettings, others: Others, *, redo: bo
         # tells them from strangers.
         db.execute(
             "UPDATE pictures SET state = 'waiting', output = NULL, key = NULL, digest = NULL,"
-            " worker = NULL, made = NULL, error = NULL, crashes = 0, cut_short = 0"
+            " worker = NULL, made = NULL, beside = NULL, error = NULL, crashes = 0, cut_short = 0"
             " WHERE state <> 'skipped'"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from vdsr.errors import OutputError
 from vdsr.jobs.digests import file_digest
 from vdsr.jobs.manifest import Manifest
-from vdsr.outputs import put
+from vdsr.jobs.placing import place
 
 # A worker of another system that has not been seen to beat for so long is taken for dead.
 SILENT_SECONDS = 60.0
@@ -114,7 +115,7 @@ class Others:
     def _finish(self, worker: str) -> None:
         """Put what a dead worker had finished into its place."""
         rows = self.manifest.db.execute(
-            "SELECT id, output, made, output_size, output_digest FROM pictures"
+            "SELECT id, output, made, beside, output_size, output_digest FROM pictures"
             " WHERE worker = ? AND state = 'finishing'",
             (worker,),
         ).fetchall()
@@ -122,13 +123,16 @@ class Others:
             goal = self.output / os.fsdecode(row["output"])
             made = self.output / os.fsdecode(row["made"])
             if _is(made, row["output_digest"]):
-                with contextlib.suppress(OSError, OutputError):
-                    goal.parent.mkdir(parents=True, exist_ok=True)
-                    put(made, goal)
+                with contextlib.suppress(OutputError):
+                    for draft, other in json.loads(row["beside"] or "[]"):
+                        if (self.output / draft).exists():
+                            place(self.output / draft, Path(other), overwrite=True)
+                    place(made, goal, overwrite=True)
             mtime = goal.stat().st_mtime_ns if _is(goal, row["output_digest"]) else None
             with self.manifest.transaction() as db:
                 db.execute(
-                    "UPDATE pictures SET state = ?, output_mtime_ns = ?, worker = NULL, made = NULL"
+                    "UPDATE pictures SET state = ?, output_mtime_ns = ?, worker = NULL,"
+                    " made = NULL, beside = NULL"
                     " WHERE id = ? AND worker = ?",
                     ("waiting" if mtime is None else "done", mtime, row["id"], worker),
                 )

@@ -36,6 +36,8 @@ class Task:
         made: path of the file to be made, which must not be there.
         goal: what the file will be called in the end, for messages.
         options: see `Upscaler.upscale`; the format is among them.
+        beside: what else is made: the draft, and what it will be called.
+        preview: whether only the middle is made.
         memory: bytes of working memory that it may use; None is all that the job may use.
         known: digest of the picture whose output is still there; else None.
     """
@@ -45,6 +47,8 @@ class Task:
     made: str
     goal: str
     options: dict[str, Any]
+    beside: dict[str, str]
+    preview: bool
     memory: int | None
     known: str | None
 
@@ -116,7 +120,7 @@ def do_picture(task: Task, enlarge: Enlarge, progress: OnProgress) -> Outcome:
         result = enlarge(task, progress)
         after = source.stat()
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            made.unlink(missing_ok=True)
+            _discard(task)
             return _failed(task, "it changed while it was read: run the job again")
         status = made.stat()
         return Outcome(
@@ -131,11 +135,16 @@ def do_picture(task: Task, enlarge: Enlarge, progress: OnProgress) -> Outcome:
             output_mtime_ns=status.st_mtime_ns,
             output_digest=file_digest(made),
             seconds=result.seconds,
-            notices=result.notices,
+            notices=tuple(_named(task, notice) for notice in result.notices),
         )
     except Exception as error:
-        made.unlink(missing_ok=True)
+        _discard(task)
         return _of_error(task, error)
+
+
+def _discard(task: Task) -> None:
+    for draft in (task.made, *task.beside):
+        Path(draft).unlink(missing_ok=True)
 
 
 def _of_error(task: Task, error: Exception) -> Outcome:
@@ -160,10 +169,17 @@ def _failed(task: Task, error: str) -> Outcome:
 def _reason(task: Task, error: Exception) -> str:
     """An error in one line, without the picture's name, with the goal's instead of the draft's."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = text.replace(task.made, task.goal)
+    text = _named(task, text)
     for name in (task.source, str(Path(task.source))):
         text = text.removeprefix(f"{name}: ")
     return " ".join(text.split())
+
+
+def _named(task: Task, text: str) -> str:
+    """A text with the names that files will have in place of those of their drafts."""
+    for draft, goal in ((task.made, task.goal), *task.beside.items()):
+        text = text.replace(draft, goal)
+    return text
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -6,20 +6,25 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vdsr.errors import OutputError, OutputExists
 from vdsr.jobs.enrol import output_fault
-from vdsr.jobs.leases import Lease
 from vdsr.outputs import put, refuse_existing, write_atomic
 
+if TYPE_CHECKING:
+    from vdsr.jobs.leases import Lease
 
-def check_place(output: Path, lease: Lease, *, overwrite: bool) -> bool:
+
+def check_place(output: Path, lease: Lease, beside: Iterable[Path], *, overwrite: bool) -> bool:
     """Refuse a picture whose output may not be written, before any work is done.
 
     Args:
         output: the folder of the outputs.
         lease: the picture.
+        beside: what is made beside it.
         overwrite: whether files that are not of this job may be replaced.
 
     Returns:
@@ -32,6 +37,10 @@ def check_place(output: Path, lease: Lease, *, overwrite: bool) -> bool:
     with contextlib.suppress(OSError):
         if goal.samefile(source):
             raise OutputError("its output would take its own place: use another name or folder")
+    for other in beside:
+        # Once an output was made, what is beside it is of this job, too.
+        if not overwrite and lease.output_digest is None and os.path.lexists(other):
+            raise OutputExists(f"{other}: it exists already: overwrite=True replaces it")
     if not os.path.lexists(goal):
         return False
     if lease.output_digest is not None and output_fault(output, lease.as_made) is None:

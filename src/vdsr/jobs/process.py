@@ -35,7 +35,9 @@ from vdsr.inference.engine import Engine, Result
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import opened
 from vdsr.inference.plan import OnProgress, Progress
+from vdsr.inference.preview import preview
 from vdsr.inference.upscaler import Upscaler
+from vdsr.jobs.naming import asked_scale
 from vdsr.jobs.picture import Outcome, Task, do_picture
 from vdsr.model.architecture import FloatArray
 
@@ -126,8 +128,11 @@ class _Process:
         if options.get("fit") is not None:
             options["fit"] = tuple(options["fit"])  # which JSON does not know
         order = Order.of(options, caller="upscale", progress=progress)
-        with opened(Path(task.source)) as picture:
-            return engine.into_file(picture, Path(task.made), order)
+        source, made = Path(task.source), Path(task.made)
+        if task.preview:
+            return _preview(engine, source, made, order)
+        with opened(source) as picture:
+            return engine.into_file(picture, made, order)
 
     def _reporter(self, id: int) -> OnProgress:
         last = time.monotonic()
@@ -140,6 +145,25 @@ class _Process:
                 self._tell({"progress": [id, progress.done, progress.total]})
 
         return report
+
+
+def _preview(engine: Engine, source: Path, made: Path, order: Order) -> Result:
+    start = time.perf_counter()
+    _, _, width, height = preview(engine, source, made, order)
+    seconds = time.perf_counter() - start
+    return Result(
+        input=str(source),
+        output=str(made),
+        width=width,
+        height=height,
+        scale=asked_scale(order.target) or 0.0,
+        model=engine.model.metadata.name,
+        precision=engine.choice.precision,
+        backend=engine.choice.backend,
+        seconds=seconds,
+        megapixels_per_second=width * height / seconds / 1e6,
+        peak_memory_bytes=memory.peak_resident(),
+    )
 
 
 def _teller(stream: IO[str]) -> Callable[[dict[str, Any]], None]:

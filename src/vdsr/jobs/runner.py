@@ -23,7 +23,8 @@ from vdsr.jobs.crew import Crew
 from vdsr.jobs.discovery import Found, Selection, find
 from vdsr.jobs.enrol import check_outputs, enrol
 from vdsr.jobs.leases import Worker
-from vdsr.jobs.manifest import MANIFEST, Manifest
+from vdsr.jobs.manifest import MANIFEST, PREVIEW_MANIFEST, Manifest
+from vdsr.jobs.naming import longest_name
 from vdsr.jobs.opening import begin
 from vdsr.jobs.others import Others
 from vdsr.jobs.pause import pausable
@@ -120,7 +121,7 @@ def run_job(
     """
     options = options or RunOptions()
     _make_folder(output)
-    manifest = Manifest(output / MANIFEST)
+    manifest = Manifest(manifest_path(output, settings))
     try:
         with manifest.errors():
             others = Others(manifest, output)
@@ -130,6 +131,11 @@ def run_job(
                 return _Run(manifest, output, work, settings, options, show, others).run(inputs)
     finally:
         manifest.close()
+
+
+def manifest_path(output: Path, settings: JobSettings) -> Path:
+    """The manifest of a job in its output folder."""
+    return output / (PREVIEW_MANIFEST if settings.preview else MANIFEST)
 
 
 def output_names(manifest: Manifest) -> Callable[[str], bool]:
@@ -225,6 +231,7 @@ class _Run:
             again=again,
             retry=again and self._options.retry_failed,
             settled=not again,
+            longest=longest_name(self._output) - self._settings.room_beside,
         )
         check_outputs(self._manifest, self._output, scan, overwrite=self._options.overwrite)
         return scan

@@ -14,6 +14,9 @@ from vdsr.inference.target import Target
 from vdsr.jobs.naming import NamePattern, asked_scale
 from vdsr.model.file import DEFAULT_MODEL
 
+# What is appended to the name of an output for what is made beside it.
+BESIDE = {"residual": ".residual.png", "compare": ".html"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
@@ -26,6 +29,9 @@ class JobSettings:
         quality: 1..100, for lossy formats.
         name: pattern of the outputs' names, see `NamePattern`.
         model, backend, precision, tile: see `Upscaler`.
+        residual, compare: folders for what `Upscaler.upscale` can make beside a result; None
+            for none.
+        preview: make the middles of the pictures alone, see `Upscaler.preview`.
 
     Raises:
         UsageError: for what contradicts itself or is out of range.
@@ -43,16 +49,24 @@ class JobSettings:
     backend: str = "auto"
     precision: str = "auto"
     tile: int | None = None
+    residual: str | None = None
+    compare: str | None = None
+    preview: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None:
             object.__setattr__(self, "format", format_of(Path(), self.format).name)
         # Without one format for all, any lossy one tells the range of the quality.
         check_quality(format_of(Path("lossy.jpg"), self.format), self.quality)
+        if self.preview and (self.residual or self.compare):
+            raise UsageError("a preview is the middle alone: no residual and no comparison with it")
         _ = self.pattern
+        # A later run may be started from another folder.
         if os.path.sep in self.model or Path(self.model).suffix:
-            # A later run may be started from another folder.
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
+        for name in ("residual", "compare"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(Path(getattr(self, name)).absolute()))
 
     @property
     def target(self) -> Target:
@@ -68,7 +82,26 @@ class JobSettings:
     @property
     def pattern(self) -> NamePattern:
         """How outputs are named."""
-        return NamePattern(self.name, self.target, self.format)
+        mark = ".preview" if self.preview else ""
+        return NamePattern(self.name, self.target, self.format, mark)
+
+    def beside(self, output: str) -> dict[str, Path]:
+        """What is made beside an output, by the name of the option: its goal.
+
+        Args:
+            output: path of the output, relative to the folder of the outputs.
+        """
+        folders = {"residual": self.residual, "compare": self.compare}
+        return {
+            name: Path(folder) / f"{output}{BESIDE[name]}"
+            for name, folder in folders.items()
+            if folder is not None
+        }
+
+    @property
+    def room_beside(self) -> int:
+        """Bytes by which names beside the outputs are longer than theirs."""
+        return max((len(BESIDE[name]) for name in self.beside("")), default=0)
 
     def options(self, format: str) -> dict[str, Any]:
         """What `Upscaler.upscale` is given for an output of this format."""
