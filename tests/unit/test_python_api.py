@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -566,3 +567,22 @@ def test_the_package_has_a_logger_that_says_nothing_unasked(
     assert any("out.png: 14x18 px" in text for text in said)
     code = "import vdsr, logging; logging.getLogger('vdsr.inference').warning('unasked')"
     assert run(code).stderr == ""
+
+
+def test_pictures_that_fail_at_the_same_time_each_say_what_they_have(tmp_path: Path):
+    kinds = (".png", ".jpg", ".webp", ".gif")
+    paths = [tmp_path / f"{i}{kind}" for i in range(4) for kind in kinds]
+    for i, path in enumerate(paths):
+        vdsr.write_image(path, noise(150, 150, 3, seed=i))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+    def said(path: Path) -> str:
+        with pytest.raises(errors.InputError) as caught:
+            vdsr.read_image(path)
+        return str(caught.value)
+
+    alone = [said(path) for path in paths]
+    assert len({text.partition(": ")[2] for text in alone}) == len(kinds)
+    for _ in range(3):
+        with ThreadPoolExecutor(12) as pool:
+            assert list(pool.map(said, paths)) == alone

@@ -17,6 +17,7 @@ from vdsr.imaging.files import metadata, png_check, png_chunks, whole
 from vdsr.imaging.files.formats import READABLE, Format
 from vdsr.imaging.files.signatures import SNIFFED_BYTES, describe, sniff
 from vdsr.imaging.files.tiff_load import TiffPage
+from vdsr.imaging.files.vips_errors import own_reason
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
@@ -25,7 +26,6 @@ _GRAY = ("b-w", "grey16")
 _RGB = ("srgb", "rgb", "rgb16", "scrgb")
 _STRIP = 64
 _FOOTER = 18  # of TGA
-_SYSTEM_ERROR = "system error: "
 
 
 class PictureReader:
@@ -127,15 +127,18 @@ class PictureReader:
 
     def _load(self, access: str, **options: int) -> pyvips.Image:
         try:
-            if self._tiff is not None:
-                return self._tiff.image(access)
-            if self._whole is not None:
-                return whole.as_image(self._whole)
-            source = open_source(self.path)
-            load = getattr(pyvips.Image, self.format.loader)
-            return load(source, access=access, fail_on="error", **options)
+            return self._open(access, **options)
         except pyvips.Error as error:
             raise self._error("damaged, cut short or of a rare kind", error) from error
+
+    def _open(self, access: str, **options: int) -> pyvips.Image:
+        if self._tiff is not None:
+            return self._tiff.image(access)
+        if self._whole is not None:
+            return whole.as_image(self._whole)
+        source = open_source(self.path)
+        load = getattr(pyvips.Image, self.format.loader)
+        return load(source, access=access, fail_on="error", **options)
 
     def _check_kind(self, image: pyvips.Image) -> None:
         pages, name = _number(image, "n-pages", 1), self.format.name
@@ -215,10 +218,13 @@ class PictureReader:
         return str(image.get("vips-loader")).startswith("uhdrload")
 
     def _error(self, what: str, error: pyvips.Error) -> InputError:
-        detail = reason(error).removeprefix(f"{self.path}: ")
+        detail = own_reason(error, self._sequential).removeprefix(f"{self.path}: ")
         if detail.startswith("unable to call"):  # libvips gives no reason
             detail = "its header is malformed"
         return InputError(f"{self.path}: {what}: {detail}")
+
+    def _sequential(self) -> pyvips.Image:
+        return self._open("sequential")
 
     def _note(self, text: str) -> None:
         self.notices = (*self.notices, text)
@@ -235,14 +241,6 @@ def open_source(path: Path) -> pyvips.Source:
             return pyvips.Source.new_from_descriptor(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
-
-
-def reason(error: pyvips.Error) -> str:
-    """What a libvips error says: the system's reason, else its first line."""
-    text = str(getattr(error, "detail", "") or error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    system = [line for line in lines if line.startswith(_SYSTEM_ERROR)]
-    return (system or lines or ["unknown error"])[0].removeprefix(_SYSTEM_ERROR)
 
 
 def _number(image: pyvips.Image, name: str, otherwise: int) -> int:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from vdsr import forks
 from vdsr.errors import OutputError
-from vdsr.imaging.files.decode import PictureReader, Samples, reason
+from vdsr.imaging.files.decode import PictureReader, Samples
 from vdsr.imaging.files.formats import Format, PixelLayout
 from vdsr.imaging.files.geotiff import Placement
 from vdsr.imaging.files.metadata_transfer import Carrier
 from vdsr.imaging.files.png_stream import PngStream
 from vdsr.imaging.files.savers import Saver
+from vdsr.imaging.files.vips_errors import HELPER, reason
 from vdsr.outputs import Part, refuse_existing
 
 
@@ -84,7 +85,7 @@ class PictureWriter:
             # At once: a folder that cannot be written is found before the work.
             self._part = Part(self.path, overwrite=self._overwrite)
             self._thread = threading.Thread(
-                target=self._encode, args=(self._part,), name="encoder", daemon=True
+                target=self._encode, args=(self._part,), name=HELPER, daemon=True
             )
             self._thread.start()
             self._put(self._stream.header)

@@ -1,0 +1,75 @@
+"""What libvips says of a failure, and of whose.
+
+libvips has one buffer of error texts for the whole process, which whoever asks first reads
+and empties (`vips_error_buffer`). Where several pictures fail at once, a thread that asks
+for its own text may get another's, both, or nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pyvips
+
+from vdsr.errors import InputError
+
+# Threads of this package that each belong to a picture that another thread decodes.
+HELPER = "vdsr-encoder"
+
+_SYSTEM_ERROR = "system error: "
+_ROWS = 64
+# One that fails anew meanwhile disturbs one of them: two that agree are right.
+_TRIES = 6
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def reason(error: pyvips.Error) -> str:
+    """What a libvips error says: the system's reason, else its first line."""
+    text = str(getattr(error, "detail", "") or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    system = [line for line in lines if line.startswith(_SYSTEM_ERROR)]
+    return (system or lines or ["unknown error"])[0].removeprefix(_SYSTEM_ERROR)
+
+
+def own_reason(error: pyvips.Error, open_image: Callable[[], pyvips.Image]) -> str:
+    """What libvips says of one picture, whatever else fails at the same time.
+
+    Where other threads run, the text may be theirs: the picture is decoded again, one at a
+    time, until its failure is told twice in the same words.
+
+    Args:
+        error: that the picture failed with.
+        open_image: opens it anew, for reading from top to bottom.
+    """
+    if not _in_company():
+        return reason(error)
+    last = None
+    with _ONE_AT_A_TIME:
+        for _ in range(_TRIES):
+            told = _told_again(open_image)
+            if told is None:  # it fails only where more is done with it
+                return reason(error)
+            if told == last:
+                return told
+            last = told
+    return last or reason(error)
+
+
+def _in_company() -> bool:
+    """Whether other threads could have failed in libvips just now."""
+    return sum(not thread.name.startswith(HELPER) for thread in threading.enumerate()) > 1
+
+
+def _told_again(open_image: Callable[[], pyvips.Image]) -> str | None:
+    """What libvips says when a picture is decoded and nothing else is done; None if nothing."""
+    try:
+        image = open_image()
+        region = pyvips.Region.new(image)
+        for top in range(0, image.height, _ROWS):
+            region.fetch(0, top, image.width, min(_ROWS, image.height - top))
+    except pyvips.Error as error:
+        return reason(error)
+    except InputError:
+        return None
+    return None
