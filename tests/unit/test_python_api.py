@@ -67,8 +67,14 @@ def test_every_name_is_there_and_shown():
         _ = vdsr.enlarge  # type: ignore[attr-defined]
 
 
+def error_classes() -> list[type[Exception]]:
+    return [
+        one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, Exception)
+    ]
+
+
 def test_every_error_of_the_tree_is_a_name_of_the_package():
-    tree = {name for name, one in vars(errors).items() if inspect.isclass(one)}
+    tree = {one.__name__ for one in error_classes()}
     assert tree == {name for name in vdsr.__all__ if name in tree}
     assert all(name in (errors.__doc__ or "") for name in tree)
 
@@ -96,11 +102,11 @@ def test_errors_are_what_python_calls_them(name: str):
 
 
 def test_errors_survive_the_way_between_processes():
-    for name, kind in vars(errors).items():
-        if inspect.isclass(kind):
-            given = kind("torch", "train") if name == "MissingExtra" else kind("in.png: gone")
-            back = pickle.loads(pickle.dumps(given))
-            assert (type(back), str(back), vars(back)) == (kind, str(given), vars(given))
+    for kind in error_classes():
+        arguments = ("torch", "train") if kind is errors.MissingExtra else ("in.png: gone",)
+        given = kind(*arguments)
+        back = pickle.loads(pickle.dumps(given))
+        assert (type(back), str(back), vars(back)) == (kind, str(given), vars(given))
 
 
 # What is taken, and what comes back
