@@ -207,10 +207,11 @@ def write_whole(goal: Path, data: bytes | str, *, overwrite: bool = True) -> Non
 
 @contextlib.contextmanager
 def work_folder(parent: Path) -> Iterator[Path]:
-    """A folder for unfinished outputs, on the disk of their goals; it goes at the end.
+    """A folder of one's own for unfinished files; it goes at the end, or at the next run.
 
     Args:
-        parent: the folder of the goals; made where it is missing.
+        parent: where to make it, so that files can be moved to their goals there; made
+            where it is missing.
 
     Raises:
         OutputError: if it cannot be made; for any `OSError` in the block, too.
@@ -219,7 +220,7 @@ def work_folder(parent: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         sweep(parent)
         work = parent / _part_name()
-        work.mkdir()
+        work.mkdir(mode=0o700)  # copies of private pictures may lie in it
         try:
             with (work / _OWNER).open("wb") as owner:
                 _lock(owner)

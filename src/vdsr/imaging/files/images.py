@@ -19,6 +19,7 @@ from vdsr.imaging.arrays import as_pixels, as_samples, from_pillow, is_pillow
 from vdsr.imaging.files.decode import PictureReader
 from vdsr.imaging.files.encode import PictureWriter
 from vdsr.imaging.files.formats import Format, PixelLayout, format_of
+from vdsr.outputs import work_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -68,8 +69,8 @@ def on_disk(source: Encoded) -> Iterator[Path]:
     if isinstance(source, str | os.PathLike):
         yield Path(source)
         return
-    with tempfile.TemporaryDirectory(prefix="vdsr-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "picture"
+    with work_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / "picture"
         _copy(source, path)
         try:
             yield path
@@ -112,9 +113,13 @@ def delivered(goal: Goal, format: str | None) -> Iterator[tuple[Path, Format]]:
     if format is None and not (isinstance(name, str) and Path(name).suffix):
         raise UsageError("a file object has no suffix to tell the format by: name the format")
     kind = format_of(Path(name if isinstance(name, str) else "picture"), format)
-    with tempfile.TemporaryDirectory(prefix="vdsr-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / f"picture{kind.suffixes[0]}"
-        yield path, kind
+    with work_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / f"picture{kind.suffixes[0]}"
+        try:
+            yield path, kind
+        except VdsrError as error:
+            error.args = (str(error).replace(str(path), name_of(goal)),)
+            raise
         try:
             with path.open("rb") as file:
                 shutil.copyfileobj(file, goal)
