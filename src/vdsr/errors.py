@@ -20,7 +20,10 @@ the command line ends with when the error is all there is to say.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class VdsrError(Exception):
