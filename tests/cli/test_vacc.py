@@ -15,8 +15,6 @@ from networks import small_network
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.imaging.degrade import degrade
 
-PUBLISHED = [30.958, 30.956, 30.219]
-
 
 def waves(seed: int, height: int = 96, width: int = 80) -> np.ndarray:
     """A smooth color picture, another one for every seed."""
@@ -70,12 +68,12 @@ def test_the_round_through_the_stand_in(vdsr, card: Path, originals: Path, tmp_p
     goal = tmp_path / "restored"
     code, out, err = vdsr("evaluate", "-d", originals, *options, "--save-pictures", goal)
     assert code == 0
-    assert "published: by the vendor" in err
-    assert all(f"{figure:.3f}" in out for figure in PUBLISHED)
+    # They are called Set5, and show something else.
+    assert "published" not in err + out
     assert out.count("stand-in ONNX Runtime") == 3
     rows = json.loads(vdsr("evaluate", "-d", originals, *options, "--json")[1])
     assert [row["precision"] for row in rows] == [None, "fp32", "fp16", "int8"]
-    assert [row.get("published") for row in rows[1:]] == PUBLISHED
+    assert not any("published" in row for row in rows)
     assert [image["image"] for image in rows[1]["images"]] == ["p0.png", "p1.png"]
 
     # The same, by the program's own protocol.
@@ -273,7 +271,10 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
         compiled = card / "deploy_weights" / name
         compiled.mkdir(parents=True)
         (compiled / "mod.so").write_bytes(b"")
-    code, out, _ = vdsr("vacc", card, "--backend", "vaststreamx")
+    assert vdsr("vacc", card, "--device", 1)[0] == 2
+    code, _, err = vdsr("vacc", card, "--backend", "vaststreamx", "--device", 1)
+    assert (code, "there is no card 1 on this machine" in err) == (2, True)
+    code, out, _ = vdsr("vacc", card, "--backend", "vaststreamx", "--overwrite", "--device", 0)
     assert (code, "test_fp16: 2 outputs, fp16, vaststreamx" in out) == (0, True)
     prefix = str(card / "deploy_weights" / "test_fp16" / "mod")
     started = [(prefix, 1), ["prepare", "network"], "registered", "built", "closed", "done"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from vdsr.cli.console import check_outputs, report, say
 from vdsr.cli.options import Json, Overwrite, Quiet
 from vdsr.cli.parsing import parse_names
+from vdsr.cli.progress import Counter
 from vdsr.errors import UsageError, among
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ def vacc(
             "--precision", metavar="NAME", help="fp32 (stand-in), fp16, int8; all, or several."
         ),
     ] = "all",
+    device: Annotated[
+        int, typer.Option("--device", metavar="N", min=0, help="Number of the card.")
+    ] = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="(default: FOLDER/outputs)"),
@@ -58,10 +63,21 @@ def vacc(
         for name in _precisions(precision, manifest, backend)
     }
     check_outputs(*places.values(), json=json, overwrite=overwrite, folders=True)
+    if device and backend == STAND_IN:
+        raise UsageError("--device chooses a card, and there is none in a stand-in")
     lines, done = [], []
     for name, place in places.items():
         start = time.perf_counter()
-        origin = run_inputs(folder, manifest, backend, name, place)
+        with Counter(quiet=quiet) as counter:
+            origin = run_inputs(
+                folder,
+                manifest,
+                backend,
+                name,
+                place,
+                device=device,
+                progress=functools.partial(counter, label=f"outputs, {name}"),
+            )
         seconds = time.perf_counter() - start
         done.append({"outputs": str(place), "precision": name, "by": origin.by, "seconds": seconds})
         lines.append(f"{place}: {len(manifest.inputs)} outputs, {name}, {origin.runtime}")

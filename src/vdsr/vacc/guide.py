@@ -95,7 +95,8 @@ Bring back this folder, or `outputs/` and `manifest.json`.
     vdsr evaluate --data ORIGINALS --outputs outputs/{build} --save-pictures results
 
 For comparison, published by the vendor for pytorch-vdsr's tensors on Set5 x4: {published} dB \
-(fp32 on a GPU, the others on the card).
+(fp32 on a GPU, the others on the card; its int8 was calibrated on the pictures that it is \
+measured on).
 
 Without a card, `vdsr vacc .` runs the same inputs on this machine's CPU and writes outputs of \
 the same kind, for fp32, fp16 and int8: a stand-in, whose figures say nothing about the card's \

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vdsr.data import leaks
 from vdsr.data.datasets import Dataset, open_dataset
 from vdsr.errors import InputError, MissingExtra, UsageError
 from vdsr.evaluation.candidates import BICUBIC, read_picture
@@ -27,7 +28,7 @@ from vdsr.model.architecture import FloatArray
 from vdsr.vacc.guide import PUBLISHED
 from vdsr.vacc.layout import sha256
 from vdsr.vacc.outputs import Origin, manifest_of, origin_of, read_outputs
-from vdsr.vacc.pictures import read_bmp
+from vdsr.vacc.pictures import Picture, read_bmp
 
 PROTOCOL = "fixed256"
 _SCALE = re.compile(r"_scale_(\d)$|_?x(\d)$")
@@ -153,7 +154,7 @@ def measure(folder: Path, pictures: Sequence[Subject], *, dataset: str, scale: i
         _image(picture, planes[picture.name].astype(np.float64) * 255.0) for picture in pictures
     ]
     further = {name: _mean(image.further[name] for image in images) for name in images[0].further}
-    figure = published(origin, dataset, scale)
+    figure = published(origin, [picture.original for picture in pictures], scale)
     row = _row(
         images,
         dataset=dataset,
@@ -181,11 +182,22 @@ def bicubic(pictures: Sequence[Subject], *, dataset: str, scale: int) -> Row:
     )
 
 
-def published(origin: Origin, dataset: str, scale: int) -> float | None:
-    """What the vendor prints for this precision, dB; None for other pictures."""
-    if dataset.lower() != "set5" or scale != 4:
+def published(origin: Origin, originals: Sequence[Path], scale: int) -> float | None:
+    """What the vendor prints for this precision, dB; None for other pictures than Set5's.
+
+    Args:
+        origin: what made the outputs.
+        originals: files of the pictures: what they show decides, not what they are called.
+        scale: by which they were enlarged.
+    """
+    set5 = {name: signs for name, signs in leaks.published().items() if name.startswith("Set5/")}
+    if scale != 4 or len(originals) != len(set5):
         return None
-    return PUBLISHED.get(origin.precision.partition("-")[0])
+    shown = {
+        leaks.find(Picture(name=path.stem, samples=read_picture(path)).fingerprint_luma, set5)
+        for path in originals
+    }
+    return PUBLISHED.get(origin.precision.partition("-")[0]) if shown == set(set5) else None
 
 
 def colored(picture: Subject, plane: FloatArray) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +22,7 @@ VASTSTREAMX = "vaststreamx"
 RUNNERS = (STAND_IN, VASTSTREAMX)
 
 Named = Iterator[tuple[str, FloatArray]]
+OnCount = Callable[[int, int], None]
 
 
 def precisions(manifest: Manifest, runner: str) -> tuple[str, ...]:
@@ -34,7 +35,16 @@ def label(manifest: Manifest, runner: str, precision: str) -> str:
     return f"{STAND_IN}-{precision}" if runner == STAND_IN else manifest.builds[precision].name
 
 
-def run_inputs(folder: Path, manifest: Manifest, runner: str, precision: str, goal: Path) -> Origin:
+def run_inputs(
+    folder: Path,
+    manifest: Manifest,
+    runner: str,
+    precision: str,
+    goal: Path,
+    *,
+    device: int = 0,
+    progress: OnCount | None = None,
+) -> Origin:
     """Run all inputs of a folder.
 
     Args:
@@ -43,6 +53,8 @@ def run_inputs(folder: Path, manifest: Manifest, runner: str, precision: str, go
         runner: one of `RUNNERS`.
         precision: one of `precisions(manifest, runner)`.
         goal: folder of outputs to make, whole or not at all; one that is there is replaced.
+        device: number of the card.
+        progress: called with the outputs there are, and the outputs there will be.
 
     Returns:
         What made them.
@@ -63,9 +75,14 @@ def run_inputs(folder: Path, manifest: Manifest, runner: str, precision: str, go
         # Absent, it is refused in words before anything is loaded.
         backends.precisions(VASTSTREAMX)
         by, runtime = CARD, VASTSTREAMX
-        planes = _card(folder, manifest, precision)
+        planes = _card(folder, manifest, precision, device)
     origin = Origin(by=by, runtime=runtime, network=manifest.name, precision=precision)
-    _write(goal, origin, dict(planes))
+    made: dict[str, FloatArray] = {}
+    for name, plane in planes:
+        made[name] = plane
+        if progress is not None:
+            progress(len(made), len(manifest.inputs))
+    _write(goal, origin, made)
     return origin
 
 
@@ -74,12 +91,12 @@ def _inputs(folder: Path, manifest: Manifest) -> Iterator[tuple[str, NDArray[np.
         yield entry.name, read_input(within(folder, entry.file))
 
 
-def _card(folder: Path, manifest: Manifest, precision: str) -> Named:
+def _card(folder: Path, manifest: Manifest, precision: str, device: int) -> Named:
     from vdsr.inference.backends.vaststreamx import VastStreamXBackend
 
     build = manifest.builds[precision]
     model = load_model(within(folder, build.network))
-    with closing(VastStreamXBackend(model, precision=build.precision)) as card:
+    with closing(VastStreamXBackend(model, precision=build.precision, device=device)) as card:
         names = [entry.name for entry in manifest.inputs]
         lumas = (luma for _, luma in _inputs(folder, manifest))
         yield from zip(names, card.map(lumas), strict=True)
