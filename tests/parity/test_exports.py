@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from networks import int8_network, model, random_layers, small_network, zero_network
 from vdsr import Upscaler
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, VdsrError
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.export import ExportOptions, export
 from vdsr.export.onnx_image import image_bytes, run_by_onnxruntime
@@ -26,6 +27,10 @@ NETWORKS = {
     "no biases": lambda: model(random_layers(3, 3, 3, width=8, bias=False)),
     "srcnn": lambda: model(random_layers(9, 1, 5, width=8), residual=False, luma="full"),
     "one layer": lambda: model(random_layers(5, width=1)),
+    "fold 2": lambda: small_network(fold=2),
+    "fold 3, color": lambda: small_network(fold=3, planes=3),
+    "fold 4, no residual": lambda: model(random_layers(3, 3, 3, width=8, fold=4), residual=False),
+    "color": lambda: small_network(planes=3),
 }
 NAMES = {"onnx": "a.onnx", "openvino": "a.xml", "ncnn": "a.param", "torchscript": "a.pt"}
 
@@ -42,7 +47,8 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("format", NAMES)
 @pytest.mark.parametrize(
-    ("network", "precision"), [*((name, "fp32") for name in NETWORKS), ("biases", "fp16")]
+    ("network", "precision"),
+    [*((name, "fp32") for name in NETWORKS), ("biases", "fp16"), ("fold 3, color", "fp16")],
 )
 def test_floats(tmp_path: Path, pictures: Path, format: str, network: str, precision: str):
     options = ExportOptions(precision=precision, pictures=pictures)
@@ -65,6 +71,25 @@ def test_shapes(tmp_path: Path, pictures: Path, format: str, shape, network):
     for end in (made.input(0), made.output(0)):
         expected = [-1, 1, -1, -1] if shape is None else list(shape)
         assert [-1 if axis.is_dynamic else len(axis) for axis in end.partial_shape] == expected
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "tensorrt"])
+def test_shapes_of_folded_networks(tmp_path: Path, pictures: Path, format: str):
+    network = small_network(fold=2, planes=3)
+    goal = tmp_path / NAMES.get(format, "a")
+    report = export(network, format, goal, ExportOptions(pictures=pictures))
+    assert (report.facts["shape"], report.facts["sides"]) == ("Nx3xHxW", "multiples of 2 px")
+    wide = ExportOptions(shape=(2, 3, 24, 40), planes=3, pictures=pictures, overwrite=True)
+    export(network, format, goal, wide)
+    for shape, message in (((1, 1, 24, 40), "N x 3 x H x W"), ((1, 3, 25, 40), "multiples of 2")):
+        with pytest.raises(VdsrError, match=message):
+            export(network, format, goal, replace(wide, shape=shape, planes=shape[1]))
+
+
+def test_the_accelerator_takes_no_folded_network(tmp_path: Path, pictures: Path):
+    for network in (small_network(fold=2), small_network(planes=3)):
+        with pytest.raises(UsageError, match="luma networks that are not folded"):
+            export(network, "vacc", tmp_path / "a", ExportOptions(pictures=pictures))
 
 
 def test_int8_stays_int8(tmp_path: Path, pictures: Path):
@@ -117,6 +142,9 @@ PICTURES = {
     "residual": lambda: LARGE_RESIDUAL,
     "full range": lambda: model(random_layers(3, 3, width=4), luma="full"),
     "srcnn": lambda: model(random_layers(9, 1, 5, width=8), residual=False),
+    "fold 2": lambda: small_network(fold=2),
+    "fold 3, color": lambda: small_network(fold=3, planes=3),
+    "fold 4": lambda: small_network(fold=4),
 }
 RUNTIMES = {"onnxruntime": run_by_onnxruntime, "openvino": run_file}
 

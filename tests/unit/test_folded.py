@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import onnx
@@ -12,8 +13,12 @@ from torch.nn import functional
 
 from networks import model, random_layers, small_network
 from vdsr import Upscaler
+from vdsr.benchmark.eager import EagerNetwork, tensors_of
 from vdsr.checkpoints.reader import read_checkpoint
+from vdsr.cli.main import main
 from vdsr.errors import ModelError, UsageError
+from vdsr.evaluation.candidates import Candidate
+from vdsr.evaluation.protocols import prepare
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.resample import imresize
 from vdsr.inference import backends
@@ -202,3 +207,55 @@ def test_a_checkpoint_says_it_by_its_channels(tmp_path, fold: int, planes: int, 
     assert (found.fold, found.planes, found.residual) == (fold, planes, True)
     for a, b in zip(found, net, strict=True):
         assert np.array_equal(a.weight, b.weight)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "float", "file"])
+@pytest.mark.parametrize(("fold", "planes"), [(2, 1), (2, 3), (3, 3)])
+def test_evaluation_gives_a_network_the_planes_that_it_takes(protocol: str, fold: int, planes: int):
+    """Odd sizes; a network that adds nothing is bicubic, one that adds to Y is seen."""
+    image = np.random.default_rng(0).integers(0, 256, (43, 38, 3), np.uint8)
+    case = prepare(image, 2, protocol)
+    layers = random_layers(3, 3, width=4, fold=fold, planes=planes)
+    last = Layer(weight=np.zeros_like(layers[1].weight), bias=np.zeros_like(layers[1].bias))
+    scores = []
+    for added in (0.0, 0.1):
+        # The first channels that come out are those of luma.
+        bias = last.bias.copy()
+        bias[: fold**2] = added
+        candidate = Candidate(model((layers[0], Layer(weight=last.weight, bias=bias))))
+        candidate.open(protocol)
+        scores.append(case.reading.score(case.restore(candidate)[0]).psnr)
+        candidate.close()
+    assert scores[0] == pytest.approx(case.reading.score(case.bicubic).psnr, abs=0.02)
+    assert scores[1] < scores[0] - 0.5
+
+
+def test_the_protocol_of_luma_alone_says_so():
+    pytest.importorskip("cv2")
+    case = prepare(np.zeros((40, 40, 3), np.uint8), 2, "fixed256")
+    with pytest.raises(UsageError, match="no chroma for a network of Y, Cb, Cr"):
+        case.restore(Candidate(small_network(planes=3)))
+
+
+@pytest.mark.parametrize(("fold", "planes"), [(2, 1), (2, 3), (3, 3)])
+def test_the_benchmarks_reference_is_the_same_network(fold: int, planes: int):
+    file = small_network(fold=fold, planes=planes)
+    eager = EagerNetwork(tensors_of(file.architecture), residual=True, threads=1, fold=fold)
+    y = np.random.default_rng(0).random((2, planes, 17, 22), dtype=np.float32)
+    expected = backends.open_backend(file, backends.choose(file)).run(y)
+    assert np.abs(eager.run(y) - expected).max() < 1e-5
+
+
+def test_info_tells_fold_and_planes(tmp_path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(small_network(fold=2, planes=3).data)
+    for arguments in ((), ("--json",)):
+        monkeypatch.setattr("sys.argv", ["vdsr", "info", str(path), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    out = capsys.readouterr().out
+    assert "Y, Cb, Cr" in out
+    assert "2x2 px at a time" in out
+    found = json.loads(out[out.index("{") :])
+    assert (found["fold"], found["planes"], found["receptive_field"]) == (2, 3, 17)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vdsr.errors import MissingExtra
+from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
 
 if TYPE_CHECKING:
@@ -34,29 +35,38 @@ class EagerNetwork:
         tensors: weight and bias of each convolution; a bias may be None.
         residual: whether the input is added to the output.
         threads: CPU threads.
+        fold: of the network.
     """
 
     def __init__(
-        self, tensors: Sequence[tuple[Tensor, Tensor | None]], *, residual: bool, threads: int
+        self,
+        tensors: Sequence[tuple[Tensor, Tensor | None]],
+        *,
+        residual: bool,
+        threads: int,
+        fold: int = 1,
     ) -> None:
-        self._chain: nn.Module = chain(tensors)
+        self._chain: nn.Module = chain(tensors, fold=fold)
+        self._fold = fold
         self._residual = residual
         self._threads = threads
 
     def run(self, y: FloatArray) -> FloatArray:
-        """Restore float32 `[N, 1, H, W]` luma in 0..1."""
+        """Restore float32 `[N, planes, H, W]` in 0..1."""
         import torch
 
         # Set at every run: other networks of this process set it, too.
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            x = torch.from_numpy(y)
+            x = torch.from_numpy(filled(y, self._fold))
             out: Tensor = self._chain(x)
-            return np.asarray((out + x if self._residual else out).numpy())
+            restored = np.asarray((out + x if self._residual else out).numpy())
+        height, width = y.shape[-2:]
+        return restored[..., :height, :width]
 
 
-def chain(tensors: Sequence[tuple[Tensor, Tensor | None]]) -> nn.Sequential:
-    """Convolutions with these weights, and ReLU in place between them."""
+def chain(tensors: Sequence[tuple[Tensor, Tensor | None]], *, fold: int = 1) -> nn.Sequential:
+    """Convolutions with these weights, and ReLU in place between them; folded and unfolded."""
     import torch
     from torch import nn
 
@@ -69,7 +79,10 @@ def chain(tensors: Sequence[tuple[Tensor, Tensor | None]]) -> nn.Sequential:
             if bias is not None and layer.bias is not None:
                 layer.bias.copy_(bias)
         modules += [layer, nn.ReLU(inplace=True)]
-    return nn.Sequential(*modules[:-1]).eval()
+    modules = modules[:-1]
+    if fold > 1:
+        modules = [nn.PixelUnshuffle(fold), *modules, nn.PixelShuffle(fold)]
+    return nn.Sequential(*modules).eval()
 
 
 def tensors_of(architecture: Architecture) -> list[tuple[Tensor, Tensor | None]]:
@@ -95,7 +108,8 @@ def save_weights(architecture: Architecture, path: Path) -> None:
     """Write the layers as the program below reads them: a file of tensors."""
     import torch
 
-    torch.save((tensors_of(architecture), architecture.residual), path)
+    content = (tensors_of(architecture), architecture.residual, architecture.fold)
+    torch.save(content, path)
 
 
 def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -> None:
@@ -106,15 +120,20 @@ def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -
     from vdsr.imaging.resample import imresize
     from vdsr.inference import memory
 
-    tensors, residual = torch.load(weights, weights_only=True)
-    network = EagerNetwork(tensors, residual=residual, threads=threads)
+    tensors, residual, fold = torch.load(weights, weights_only=True)
+    network = EagerNetwork(tensors, residual=residual, threads=threads, fold=fold)
     pixels = np.concatenate(list(PictureReader(source).strips()))
     planes = imresize(
         np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1), np.float32), scale=scale
     )
-    y = np.ascontiguousarray(STUDIO.luma(planes) / np.float32(255))
-    # Adding d to the studio luma adds 255/219 d to red, green and blue.
-    added = (network.run(y[None, None])[0] - y) * np.float32(255 * 255 / 219)
+    if tensors[0][0].shape[1] == 3 * fold**2:
+        y = np.ascontiguousarray(STUDIO.to_ycbcr(planes) / np.float32(255))
+        more = (network.run(y[None])[0] - y) * np.float32(255)
+        added = np.tensordot(STUDIO.inverse.astype(np.float32), more, 1)
+    else:
+        y = np.ascontiguousarray(STUDIO.luma(planes) / np.float32(255))
+        # Adding d to the studio luma adds 255/219 d to red, green and blue.
+        added = (network.run(y[None, None])[0] - y) * np.float32(255 * 255 / 219)
     samples = np.clip(np.rint(planes + added), 0, 255).astype(np.uint8)
     height, width = samples.shape[1:]
     layout = PixelLayout(width=width, height=height, bands=3, dtype="uint8")

@@ -106,7 +106,8 @@ def prepare(architecture: Architecture, way: Way, device: torch.device) -> Step:
     import torch
 
     dtype = getattr(torch, _DTYPES[way.precision])
-    network = chain(tensors_of(architecture)).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = chain(tensors_of(architecture), fold=architecture.fold)
+    network = network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     residual = architecture.residual
 
     def step(y: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def prepare(architecture: Architecture, way: Way, device: torch.device) -> Step:
     if way.mode == COMPILED:
         compiled: Step = torch.compile(step, mode="max-autotune-no-cudagraphs", dynamic=False)
         return compiled
-    return _captured(step, inputs(way, device))
+    return _captured(step, inputs(way, device, architecture.planes))
 
 
 def _captured(step: Step, y: Tensor) -> Step:
@@ -144,20 +145,20 @@ def _captured(step: Step, y: Tensor) -> Step:
     return replay
 
 
-def inputs(way: Way, device: torch.device) -> Tensor:
-    """Luma in 0..1, `[batch, 1, height, width]` in the way's precision, seeded."""
+def inputs(way: Way, device: torch.device, planes: int = 1) -> Tensor:
+    """Planes in 0..1, `[batch, planes, height, width]` in the way's precision, seeded."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    y = torch.rand((way.batch, 1, way.tile[1], way.tile[0]), generator=generator)
+    y = torch.rand((way.batch, planes, way.tile[1], way.tile[0]), generator=generator)
     return y.to(device, getattr(torch, _DTYPES[way.precision]))
 
 
-def runner(step: Step, way: Way, device: torch.device) -> Callable[[], None]:
+def runner(step: Step, way: Way, device: torch.device, planes: int = 1) -> Callable[[], None]:
     """One call per stream, and a wait for all of them."""
     import torch
 
-    y = inputs(way, device)
+    y = inputs(way, device, planes)
     count = way.streams if way.streams > 1 else 0
     streams = [torch.cuda.Stream() for _ in range(count)]  # type: ignore[no-untyped-call]
 
@@ -270,9 +271,9 @@ def measure(
             begun = time.perf_counter()
             with torch.inference_mode():
                 step = prepare(architecture, way, device)
-                result = step(inputs(way, device))
+                result = step(inputs(way, device, architecture.planes))
                 differences[way] = float((result.float() - truth).abs().max())
-            runs[way] = runner(step, way, device)
+            runs[way] = runner(step, way, device, architecture.planes)
             runs[way]()
             say(f"  {way.precision} {way.mode}: ready in {time.perf_counter() - begun:.1f} s")
         taken = interleaved(

@@ -63,13 +63,13 @@ def time_program(
         folder = Path(name)
         small = folder / "small.png"
         write_small(small, width, height)
-        y = picture((width * SCALE, height * SCALE))
         runs: dict[tuple[str, int], Callable[[], object]] = {}
         peaks: dict[int, list[int]] = {i: [] for i in range(len(found))}
         for i, candidate in enumerate(found):
             network = open_candidate(candidate, settings.threads)
             stack.callback(close, network)
-            runs[NETWORK, i] = lambda n=network: n.run(y)  # type: ignore[misc]
+            y = picture((width * SCALE, height * SCALE), planes=candidate.model.metadata.planes)
+            runs[NETWORK, i] = lambda n=network, y=y: n.run(y)  # type: ignore[misc]
             goal = folder / f"{i}.png"
             if candidate.is_reference:
                 weights = folder / "weights.pt"

@@ -63,13 +63,13 @@ def _main(model: str, backend: str, precision: str, threads: int, size: str) -> 
     from vdsr.model.file import load_model
 
     width, height = (int(part) for part in size.split("x"))
-    y = np.full((1, 1, height, width), 0.5, np.float32)
     file = load_model(model)
+    y = np.full((1, file.metadata.planes, height, width), 0.5, np.float32)
     if backend == REFERENCE:
         from vdsr.benchmark.eager import EagerNetwork, tensors_of
 
-        tensors = tensors_of(file.architecture)
-        EagerNetwork(tensors, residual=file.architecture.residual, threads=threads).run(y)
+        net = file.architecture
+        EagerNetwork(tensors_of(net), residual=net.residual, threads=threads, fold=net.fold).run(y)
     else:
         choice = backends.choose(file, backend, precision)
         backends.open_backend(file, choice, threads=threads).run(y)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from vdsr.inference import backends
+from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile
 
@@ -45,7 +46,7 @@ class Streams:
             ]
 
     def run(self, y: FloatArray) -> None:
-        """Run float32 `[N, 1, H, W]` on every stream at once, and wait for all."""
+        """Run float32 `[N, planes, H, W]` on every stream at once, and wait for all."""
         self._run(y)
 
     def close(self) -> None:
@@ -70,7 +71,7 @@ def _queue(
     )
 
     def run(y: FloatArray) -> None:
-        tensor = openvino.Tensor(y, shared_memory=True)
+        tensor = openvino.Tensor(filled(y, model.metadata.fold), shared_memory=True)
         for _ in range(count):
             queue.start_async({0: tensor})
         queue.wait_all()

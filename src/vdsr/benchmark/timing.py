@@ -16,7 +16,7 @@ from vdsr.inference import backends
 from vdsr.model.architecture import FloatArray
 
 _STREAM_ROUNDS = 3
-_WARM_UP = (1, 1, 48, 48)
+_WARM_UP = 48
 Say = Callable[[str], None]
 
 
@@ -24,7 +24,7 @@ class Runnable(Protocol):
     """A network that can be run."""
 
     def run(self, y: FloatArray) -> object:
-        """Run it on float32 `[N, 1, H, W]`."""
+        """Run it on float32 `[N, planes, H, W]`."""
         ...
 
 
@@ -102,11 +102,15 @@ def open_candidate(candidate: Candidate, threads: int) -> Runnable:
 
         architecture = candidate.model.architecture
         network = EagerNetwork(
-            tensors_of(architecture), residual=architecture.residual, threads=threads
+            tensors_of(architecture),
+            residual=architecture.residual,
+            threads=threads,
+            fold=architecture.fold,
         )
     else:
         network = backends.open_backend(candidate.model, candidate.choice, threads=threads)
-    network.run(np.full(_WARM_UP, 0.5, np.float32))
+    shape = (1, candidate.model.metadata.planes, _WARM_UP, _WARM_UP)
+    network.run(np.full(shape, 0.5, np.float32))
     return network
 
 
@@ -116,10 +120,10 @@ def close(network: Runnable) -> None:
         network.close()
 
 
-def picture(size: tuple[int, int], batch: int = 1) -> FloatArray:
-    """Luma in 0..1 that is not constant, float32 `[batch, 1, height, width]`."""
+def picture(size: tuple[int, int], batch: int = 1, planes: int = 1) -> FloatArray:
+    """Planes in 0..1 that are not constant, float32 `[batch, planes, height, width]`."""
     rng = np.random.default_rng(0)
-    values: FloatArray = rng.random((batch, 1, size[1], size[0]), np.float32)
+    values: FloatArray = rng.random((batch, planes, size[1], size[0]), np.float32)
     return values
 
 
@@ -150,15 +154,15 @@ def _time_size(
     settings: BenchmarkSettings,
     between: Callable[[], object],
 ) -> list[Timing]:
-    y = picture(size, batch)
-    small = y.size <= LARGEST_BATCH_PIXELS
+    given = [picture(size, batch, one.model.metadata.planes) for one in found]
+    small = size[0] * size[1] * batch <= LARGEST_BATCH_PIXELS
     networks = [open_candidate(candidate, settings.threads) for candidate in found]
     if small:
         # Backends prepare for a shape when they first see it. Of large pictures that is little.
-        for network in networks:
+        for network, y in zip(networks, given, strict=True):
             network.run(y)
     taken = interleaved(
-        {i: (lambda n=n: n.run(y)) for i, n in enumerate(networks)},  # type: ignore[misc]
+        {i: (lambda n=n, y=given[i]: n.run(y)) for i, n in enumerate(networks)},  # type: ignore[misc]
         repeats=settings.repeats,
         seconds=settings.seconds,
         between=between,
@@ -167,7 +171,7 @@ def _time_size(
         close(network)
     streamed: dict[int, list[float]] = {}
     if small and batch == 1 and settings.streams > 1:
-        streamed = _time_streams(found, y, settings)
+        streamed = _time_streams(found, given, settings)
     return [
         Timing(
             candidate=candidate,
@@ -181,7 +185,7 @@ def _time_size(
 
 
 def _time_streams(
-    found: Sequence[Candidate], y: FloatArray, settings: BenchmarkSettings
+    found: Sequence[Candidate], given: Sequence[FloatArray], settings: BenchmarkSettings
 ) -> dict[int, list[float]]:
     """Seconds in which all streams do one picture each, by candidate; not the reference."""
     opened = {
@@ -191,10 +195,10 @@ def _time_streams(
         for i, candidate in enumerate(found)
         if not candidate.is_reference
     }
-    for streams in opened.values():
-        streams.run(y)
+    for i, streams in opened.items():
+        streams.run(given[i])
     taken = interleaved(
-        {i: (lambda s=s: s.run(y)) for i, s in opened.items()},  # type: ignore[misc]
+        {i: (lambda s=s, y=given[i]: s.run(y)) for i, s in opened.items()},  # type: ignore[misc]
         repeats=min(_STREAM_ROUNDS, settings.repeats),
         seconds=settings.seconds,
     )

@@ -76,9 +76,12 @@ def export(
     from vdsr.export import export as export_model
     from vdsr.model.file import load_model
 
+    shape = None if static is None else _shape(static)
+    file = load_model(model)
     options = ExportOptions(
         precision=precision,
-        shape=None if static is None else _shape(static),
+        shape=shape,
+        planes=file.metadata.planes,
         opset=opset,
         scale=scale,
         pictures=pictures,
@@ -87,7 +90,7 @@ def export(
         overwrite=overwrite,
     )
     check_outputs(json=json, overwrite=overwrite)
-    made = export_model(load_model(model), format, output, options)
+    made = export_model(file, format, output, options)
     report(_text(made), made.as_dict(), quiet=quiet, json=json)
     if not made.findings and not quiet:
         say("vdsr: the export was not run: --no-check")

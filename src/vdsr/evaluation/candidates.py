@@ -35,6 +35,7 @@ class Candidate:
         name: for the table.
         backend, precision: what is used.
         model_luma: range of the luma that it takes, `studio` or `full`.
+        planes: 1 for luma, 3 for Y, Cb, Cr.
 
     Raises:
         BackendError: if the backend or precision cannot be had.
@@ -56,11 +57,13 @@ class Candidate:
         self.backend = self._choice.backend
         self.precision = self._choice.precision
         self.model_luma = model.metadata.luma
+        self.planes = model.metadata.planes
 
     @cached_property
     def _network(self) -> backends.Backend:
         network = backends.open_backend(self._model, self._choice, threads=self._threads)
-        network.run(np.zeros(self._model.fixed_shape or (1, 1, _WARM_UP, _WARM_UP), np.float32))
+        free = (1, self.planes, _WARM_UP, _WARM_UP)
+        network.run(np.zeros(self._model.fixed_shape or free, np.float32))
         return network
 
     @cached_property
@@ -78,7 +81,8 @@ class Candidate:
     def luma(self, y: FloatArray) -> FloatArray:
         """See `vdsr.evaluation.cases.Network.luma`."""
         net = self._model.architecture
-        return run_tiled(self._network.run, y, net.halo, fold=net.fold)
+        restored = run_tiled(self._network.run, y, net.halo, fold=net.fold)
+        return restored if net.planes == 1 else restored[0]
 
     def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:
         """See `vdsr.evaluation.cases.Network.picture`: through real files.

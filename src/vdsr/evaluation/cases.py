@@ -32,12 +32,15 @@ class Network(Interface):
 
     Attributes:
         model_luma: range of the luma that it takes and gives, `studio` or `full`.
+        planes: 1 if it takes luma; 3 if Y, Cb, Cr. Then `luma` takes all three, and gives
+            the first.
     """
 
     model_luma: str
+    planes: int
 
     def luma(self, y: FloatArray) -> FloatArray:
-        """Restore luma / 255, float32 `[H, W]`, to the same."""
+        """Restore luma / 255, float32 `[H, W]` (or `[3, H, W]`, see `planes`), to `[H, W]`."""
         ...
 
     def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:

@@ -19,7 +19,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import MissingExtra
+from vdsr.errors import MissingExtra, UsageError
 from vdsr.evaluation.cases import Case, Network, Plane, Reading, clipped, rounded
 from vdsr.evaluation.file_protocol import prepare_file
 from vdsr.imaging.degrade import crop_to_multiple
@@ -50,6 +50,11 @@ def prepare_fixed(
     original = resized_luma(image).astype(np.float64)
 
     def restore(network: Network) -> tuple[Plane, float]:
+        if getattr(network, "planes", 1) > 1:
+            raise UsageError(
+                "the protocol fixed256 is of luma alone: it has no chroma for a network of"
+                " Y, Cb, Cr"
+            )
         start = time.perf_counter()
         result = network.luma((enlarged / 255.0).astype(np.float32)).astype(np.float64) * 255.0
         return result, time.perf_counter() - start

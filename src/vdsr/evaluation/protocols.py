@@ -83,7 +83,20 @@ def prepare(
         from vdsr.evaluation.file_protocol import prepare_file
 
         return prepare_file(cropped(image, scale, crop, channels_last=True), scale)
-    return _prepare_luma(cropped(luma(image, protocol), scale, crop), scale, protocol)
+    return _prepare_luma(
+        cropped(luma(image, protocol), scale, crop),
+        scale,
+        protocol,
+        cropped(_chroma(image, protocol), scale, crop),
+    )
+
+
+def _chroma(image: NDArray[np.uint8], protocol: str) -> Planes:
+    """Cb and Cr beside `luma`, for networks that take them: float64 `[2, H, W]`, 16..240."""
+    if image.ndim == 2:
+        return np.full((2, *image.shape), 128.0)
+    planes = STUDIO.to_ycbcr(np.ascontiguousarray(image.transpose(2, 0, 1), np.float64))[1:]
+    return rounded(planes) if protocol == "paper" else planes
 
 
 def cropped(
@@ -166,7 +179,7 @@ def compare(
     )
 
 
-def _prepare_luma(original: Plane, scale: int, protocol: str) -> Case:
+def _prepare_luma(original: Plane, scale: int, protocol: str, chroma: Planes | None = None) -> Case:
     low = shrink(original, scale)
     start = time.perf_counter()
     enlarged = enlarge(low, scale)
@@ -177,7 +190,10 @@ def _prepare_luma(original: Plane, scale: int, protocol: str) -> Case:
 
     def restore(network: Network) -> tuple[Plane, float]:
         start = time.perf_counter()
-        result = _through(network.luma, enlarged, RANGES[network.model_luma])
+        given = enlarged
+        if chroma is not None and getattr(network, "planes", 1) > 1:
+            given = np.stack([enlarged, *enlarge(shrink(chroma, scale), scale)])
+        result = _through(network.luma, given, RANGES[network.model_luma])
         return clipped(result), time.perf_counter() - start
 
     return Case(
@@ -194,8 +210,20 @@ def _prepare_luma(original: Plane, scale: int, protocol: str) -> Case:
 
 
 def _through(restore: Restore, y: Plane, color: ColorRange) -> Plane:
-    """Run the network on studio luma in 0..255, whatever range it takes itself."""
+    """Run the network on studio luma (or Y, Cb, Cr) in 0..255, whatever range it takes itself.
+
+    Args:
+        restore: from `[H, W]`, or `[3, H, W]`, to `[H, W]`.
+        y: float64, the same.
+        color: what the network takes.
+
+    Returns:
+        Luma, float64 `[H, W]`.
+    """
     gain = color.luma_span / STUDIO.luma_span
-    into = (y - STUDIO.luma_offset) * gain + color.luma_offset
+    if y.ndim == 2:
+        into = (y - STUDIO.luma_offset) * gain + color.luma_offset
+    else:
+        into = y if color is STUDIO else color.to_ycbcr(STUDIO.to_rgb(y))
     result = restore((into / 255.0).astype(np.float32)).astype(np.float64) * 255.0
     return (result - color.luma_offset) / gain + STUDIO.luma_offset

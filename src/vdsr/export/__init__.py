@@ -74,6 +74,11 @@ def export(
     precision = _settle(kind, model, output, options)
     require(*kind.needs, *(kind.check_needs if options.check else ()))
     network = network_of(model, precision)
+    planes = network.architecture.planes
+    if options.shape is not None and options.shape[1] != planes:
+        raise UsageError(
+            f"an input shape is N x {planes} x H x W for this network, not {list(options.shape)}"
+        )
     plan = kind.plan(network, output.name, options)
     _refuse_to_replace(plan, output, options)
     with work_folder(output.parent) as folder:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vdsr.imaging.color import RANGES
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.inference import backends
+from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile
 
@@ -119,7 +120,7 @@ def luma_check(
     shape: tuple[int, int, int, int] | None = None,
     side: int = SIDE,
 ) -> Check:
-    """A check of an export that takes luma and gives luma, float32 `[N, 1, H, W]`.
+    """A check of an export that takes and gives what the network does, float32 `[N, planes, H, W]`.
 
     Args:
         runtime, open, side: see `Check`.
@@ -128,7 +129,8 @@ def luma_check(
     """
 
     def prepare(rgb: RGB, model: ModelFile) -> FloatArray:
-        return luma_input(rgb, model.metadata.luma, shape)
+        card = model.metadata
+        return luma_input(rgb, card.luma, shape, planes=card.planes, fold=card.fold)
 
     return Check(
         runtime=runtime,
@@ -147,26 +149,38 @@ def reference(model: ModelFile) -> Run:
     return backends.open_backend(model, backends.choose(model, "openvino", precision)).run
 
 
-def luma_input(rgb: RGB, luma: str, shape: tuple[int, int, int, int] | None = None) -> FloatArray:
-    """What the network gets of a picture: luma / 255, shrunk and enlarged again.
+def luma_input(
+    rgb: RGB,
+    luma: str,
+    shape: tuple[int, int, int, int] | None = None,
+    *,
+    planes: int = 1,
+    fold: int = 1,
+) -> FloatArray:
+    """What the network gets of a picture: luma (or Y, Cb, Cr) / 255, shrunk and enlarged again.
 
     Args:
         rgb: uint8 `[H, W, 3]`.
         luma: range of the luma, `studio` or `full`.
-        shape: `(N, 1, H, W)`, which is filled by continuing the picture mirrored, and with
-            copies that are shifted; None is that of the picture.
+        shape: `(N, planes, H, W)`, which is filled by continuing the picture mirrored, and
+            with copies that are shifted; None is that of the picture.
+        planes, fold: of the network; without a shape, the picture is mirrored to multiples
+            of the fold.
 
     Returns:
-        float32 `[N, 1, H, W]`.
+        float32 `[N, planes, H, W]`.
     """
-    y = RANGES[luma].luma(rgb.transpose(2, 0, 1).astype(np.float32)) / np.float32(255.0)
-    height, width = y.shape if shape is None else shape[2:]
+    picture = rgb.transpose(2, 0, 1).astype(np.float32)
+    y = RANGES[luma].to_ycbcr(picture)[:planes] / np.float32(255.0)
+    height, width = y.shape[1:] if shape is None else shape[2:]
     more = [
         (0, max(0, -(-size // _SHRUNK_BY) * _SHRUNK_BY - have))
-        for size, have in zip((height, width), y.shape, strict=True)
+        for size, have in zip((height, width), y.shape[1:], strict=True)
     ]
-    whole = crop_to_multiple(np.pad(y, more, "symmetric"), _SHRUNK_BY)
-    one = degrade(whole, _SHRUNK_BY)[None, None, :height, :width]
+    whole = crop_to_multiple(np.pad(y, [(0, 0), *more], "symmetric"), _SHRUNK_BY)
+    one = degrade(whole, _SHRUNK_BY)[None, :, :height, :width]
+    if shape is None and fold > 1:
+        one = filled(one, fold)
     copies = 1 if shape is None else shape[0]
     return np.concatenate([np.roll(one, i, 3) for i in range(copies)])
 

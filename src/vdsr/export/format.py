@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdsr.errors import UsageError
 from vdsr.export.check import Check, Finding
+from vdsr.model.architecture import Architecture
 
 if TYPE_CHECKING:
     from vdsr.export.source import Network
@@ -20,7 +21,8 @@ class ExportOptions:
 
     Attributes:
         precision: `fp32`, `fp16` or `int8`; None is that of the model.
-        shape: the only input shape, `(N, 1, H, W)`; None leaves N, H and W free.
+        shape: the only input shape, `(N, planes, H, W)`; None leaves N, H and W free.
+        planes: of the network that the shape is for.
         opset: version of the ONNX operators; None is the default.
         scale: by which a picture grows, 2, 3 or 4, in formats that take pictures.
         pictures: folder of pictures that the export is checked on; None is generated ones.
@@ -29,11 +31,12 @@ class ExportOptions:
         overwrite: whether an existing output may be replaced.
 
     Raises:
-        UsageError: for a shape that no luma network takes.
+        UsageError: for a shape that no network takes.
     """
 
     precision: str | None = None
     shape: tuple[int, int, int, int] | None = None
+    planes: int = 1
     opset: int | None = None
     scale: int | None = None
     pictures: Path | None = None
@@ -42,8 +45,8 @@ class ExportOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.shape is not None and (self.shape[1] != 1 or min(self.shape) < 1):
-            raise UsageError(f"an input shape is N x 1 x H x W, not {list(self.shape)}")
+        if self.shape is not None and (self.shape[1] != self.planes or min(self.shape) < 1):
+            raise UsageError(f"an input shape is N x {self.planes} x H x W, not {list(self.shape)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +118,15 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """As an object for JSON."""
         return asdict(self)
+
+
+def shape_facts(architecture: Architecture, shape: str) -> dict[str, str]:
+    """What is to be said of the input of an export.
+
+    Args:
+        architecture: of the network.
+        shape: in words.
+    """
+    if architecture.fold == 1:
+        return {"shape": shape}
+    return {"shape": shape, "sides": f"multiples of {architecture.fold} px"}

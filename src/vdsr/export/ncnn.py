@@ -2,7 +2,9 @@
 
 pnnx is a program of its own (https://github.com/Tencent/ncnn/tree/master/tools/pnnx). It
 reads ONNX, and fuses ReLU into the convolutions. ncnn takes pictures of every size, one at
-a time: `[1, H, W]` as `in0`, and gives `out0`.
+a time: `[1, H, W]` as `in0`, and gives `out0`. pnnx knows ONNX's SpaceToDepth, but not its
+inverse, and takes the reshapes around both for fixed sizes; in a folded network they give way
+to ncnn's own Reorg and PixelShuffle, whose channels are in torch's order.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ import numpy as np
 
 from vdsr.errors import MissingExtra, OutputError
 from vdsr.export.check import Array, Run, luma_check
-from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
 from vdsr.export.source import Network
 
 EXTRA = "export"
 # pnnx wants a shape to count operations for; what it writes does not depend on it.
-_SHAPE = "[1,1,64,64]f32"
+_SIDE = 48
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
@@ -38,7 +40,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
             command = [
                 str(program),
                 "model.onnx",
-                f"inputshape={_SHAPE}",
+                f"inputshape=[1,{network.architecture.planes},{_SIDE},{_SIDE}]f32",
                 f"fp16={int(network.precision == 'fp16')}",
                 "ncnnparam=model.param",
                 "ncnnbin=model.bin",
@@ -48,6 +50,9 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
             if done.returncode or not all(path.is_file() for path in made):
                 last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
                 raise OutputError(f"{name}: pnnx failed ({done.returncode}): {' '.join(last)}")
+            if network.architecture.fold > 1:
+                text = made[0].read_text("utf-8")
+                made[0].write_text(folded(text, network.architecture.fold), "utf-8", newline="\n")
             for path, goal in zip(made, (name, weights), strict=True):
                 (folder / goal).write_bytes(path.read_bytes())
 
@@ -58,8 +63,37 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         names=(name, weights),
         write=write,
         checks=(luma_check("ncnn", open_files, network.precision),),
-        facts={"shape": "1xHxW"},
+        facts=shape_facts(network.architecture, f"{network.architecture.planes}xHxW"),
     )
+
+
+def folded(param: str, fold: int) -> str:
+    """Make pnnx's graph of a folded network one that ncnn runs at every size.
+
+    Args:
+        param: the text of a `.param` file: a magic number, two counts, and a line for each
+            layer: type, name, numbers of inputs and outputs, their names, parameters.
+        fold: of the network.
+
+    Returns:
+        The same without reshapes, and with PixelShuffle in the place of DepthToSpace.
+    """
+    magic, _, *lines = param.splitlines()
+    other: dict[str, str] = {}
+    layers, values = [], set()
+    for line in lines:
+        kind, name, given, made, *rest = line.split()
+        count, more = int(given), int(made)
+        inputs = [other.get(value, value) for value in rest[:count]]
+        outputs, settings = rest[count : count + more], rest[count + more :]
+        if kind == "Reshape":
+            other[outputs[0]] = inputs[0]
+            continue
+        if kind == "DepthToSpace":
+            kind, settings = "PixelShuffle", [f"0={fold}"]
+        values.update(outputs)
+        layers.append(" ".join([kind, name, given, made, *inputs, *outputs, *settings]))
+    return "\n".join([magic, f"{len(layers)} {len(values)}", *layers, ""])
 
 
 def _pnnx() -> Path:
@@ -71,7 +105,7 @@ def _pnnx() -> Path:
 
 
 def run_files(param: Path, weights: Path, *, half: bool) -> Run:
-    """A function of one array, `[1, 1, H, W]`, that runs an ncnn model on the CPU.
+    """A function of one array, `[1, planes, H, W]`, that runs an ncnn model on the CPU.
 
     Args:
         param: the `.param` file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vdsr.export.check import Check, Run, luma_check
-from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
 from vdsr.export.source import Network
 from vdsr.inference import backends
 from vdsr.model.file import load_model
@@ -13,6 +13,7 @@ from vdsr.model.onnx_writer import DEFAULT_OPSET
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
+    net = network.architecture
     # Made at once, so that an opset that cannot be had is refused before anything else.
     data = network.onnx(opset=options.opset, shape=options.shape)
 
@@ -24,7 +25,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         write=write,
         checks=(check_model_file(name, network.precision, options.shape),),
         facts={
-            "shape": shape_text(options.shape),
+            **shape_facts(net, shape_text(options.shape, net.planes)),
             "opset": DEFAULT_OPSET if options.opset is None else options.opset,
         },
     )
@@ -46,9 +47,9 @@ def check_model_file(name: str, precision: str, shape: tuple[int, int, int, int]
     return luma_check("ONNX Runtime", open_file, precision, shape=shape)
 
 
-def shape_text(shape: tuple[int, int, int, int] | None) -> str:
+def shape_text(shape: tuple[int, int, int, int] | None, planes: int = 1) -> str:
     """An input shape for people: `1x1x256x256`, or `Nx1xHxW`."""
-    return "Nx1xHxW" if shape is None else "x".join(map(str, shape))
+    return f"Nx{planes}xHxW" if shape is None else "x".join(map(str, shape))
 
 
 FORMAT = ExportFormat(

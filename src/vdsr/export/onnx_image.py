@@ -7,8 +7,9 @@ Bicubic interpolation by a whole number has as many kernels as an old pixel has 
 phases. They are one convolution with 5x5 kernels, of which each phase uses at most 4x4, and
 DepthToSpace lays its channels out as pixels. Borders are mirrored, the outermost pixel
 twice, as MATLAB does, by slices that are put in front and behind: ONNX has no such padding.
-The residual dY, times 255 / 219 for studio range, is added to R, G and B (see
-`vdsr.inference.pipeline`). In fp16 only the network computes in halves.
+The residual dY, times 255 / 219 for studio range, is added to R, G and B; that of a network
+of three planes goes through the inverse of BT.601's matrix (see `vdsr.inference.pipeline`). In
+fp16 only the network computes in halves.
 """
 
 from __future__ import annotations
@@ -219,26 +220,57 @@ class _Picture:
         return [self._index(number) for number in (start, end, axis)]
 
     def _residual(self, large: str) -> str:
-        """What the network adds to R, G and B: float32 `[1, 1, ...]`."""
+        """What the network adds to R, G and B: float32 `[1, 1, ...]`, or `[1, 3, ...]`."""
         add, number = self._graph.add, self._number
-        row = self._color.matrix[0].astype(np.float32).reshape(1, 3, 1, 1)
-        offset = np.array([self._color.luma_offset / 255.0], np.float32)
-        luma = add(
+        net, color = self._network.architecture, self._color
+        matrix = color.matrix[: net.planes].astype(np.float32).reshape(net.planes, 3, 1, 1)
+        offset = (color.offset[: net.planes] / 255.0).astype(np.float32)
+        given = add(
             "Conv",
             [
                 large,
-                self._graph.constant("luma.weight", row),
+                self._graph.constant("luma.weight", matrix),
                 self._graph.constant("luma.offset", offset),
             ],
             "luma",
             kernel_shape=(1, 1),
         )
-        self._graph.chain(luma, "restored")
+        self._chain(given, "restored")
         value = "restored"
-        if not self._network.architecture.residual:
-            value = add("Sub", [value, luma], "difference")
-        span = number("luma.span", 255.0 / self._color.luma_span)
-        return add("Mul", [value, span], "residual")
+        if not net.residual:
+            value = add("Sub", [value, given], "difference")
+        if net.planes == 1:
+            span = number("luma.span", 255.0 / color.luma_span)
+            return add("Mul", [value, span], "residual")
+        inverse = color.inverse.astype(np.float32).reshape(3, 3, 1, 1)
+        back = self._graph.constant("luma.inverse", inverse)
+        return add("Conv", [value, back], "residual", kernel_shape=(1, 1))
+
+    def _chain(self, value: str, goal: str) -> None:
+        """The layers; for a folded network, of whole squares, mirrored as the program does."""
+        add, fold = self._graph.add, self._network.architecture.fold
+        if fold == 1:
+            self._graph.chain(value, goal)
+            return
+        axes = self._graph.constant("sides", np.array([2, 3], np.int64))
+        first = self._graph.constant("sides.first", np.zeros(2, np.int64))
+        shape = add("Shape", [value], "luma.shape")
+        bounds = [self._index(number) for number in (2, 4, 0)]
+        sides = add("Slice", [shape, *bounds], "luma.sides")
+        more = self._graph.constant("sides.more", np.array(fold - 1, np.int64))
+        unit = self._graph.constant("sides.unit", np.array(fold, np.int64))
+        squares = add("Div", [add("Add", [sides, more], "sides.up"), unit], "squares")
+        whole = add("Mul", [squares, unit], "whole.sides")
+        for axis, name in ((2, "whole.rows"), (3, "whole.columns")):
+            # From the last one backwards: as many as can be needed, and then what is needed.
+            last = [
+                add("Slice", [value, *self._slice(-1 - i, axis)], f"{name}.{i}")
+                for i in range(fold - 1)
+            ]
+            value = add("Concat", [value, *last], name, axis=axis)
+        value = add("Slice", [value, first, whole, axes], "whole")
+        self._graph.chain(value, "restored.whole")
+        add("Slice", ["restored.whole", first, sides, axes], goal)
 
     def _encoded(self, value: str) -> None:
         """float32 `[1, 3, H, W]` in 0..1 to uint8 `[1, H, W, 3]`, clipped, halves rounded up."""

@@ -10,7 +10,7 @@ import openvino
 from openvino.passes import ConstantFolding, Manager
 
 from vdsr.export.check import Array, Run, luma_check
-from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
 from vdsr.export.onnx import shape_text
 from vdsr.export.source import Network
 from vdsr.model.file import PREFIX
@@ -19,6 +19,8 @@ _METADATA = "framework"
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
+    net = network.architecture
+
     def write(folder: Path) -> None:
         half = network.precision == "fp16"
         # Halves are OpenVINO's own: weights in fp16, and every runtime computes as it can.
@@ -43,7 +45,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
                 shape=options.shape,
             ),
         ),
-        facts={"shape": shape_text(options.shape)},
+        facts=shape_facts(net, shape_text(options.shape, net.planes)),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
 from vdsr.export.onnx import check_model_file, shape_text
 from vdsr.export.source import Network
 from vdsr.export.tensorrt_engine import build_engine
@@ -28,7 +28,7 @@ class Profile:
     """The input shapes that an engine takes.
 
     Attributes:
-        least, best, most: `(N, 1, H, W)`; it is fastest for `best`.
+        least, best, most: `(N, planes, H, W)`; it is fastest for `best`.
     """
 
     least: Shape
@@ -36,14 +36,20 @@ class Profile:
     most: Shape
 
 
-# From a small tile to a whole picture of 1920x1080.
-FREE = Profile(least=(1, 1, 64, 64), best=(1, 1, 512, 512), most=(1, 1, 1088, 1920))
+def free_profile(planes: int = 1, fold: int = 1) -> Profile:
+    """From a small tile to a whole picture of 1920x1080, in multiples of the fold."""
+
+    def shape(height: int, width: int) -> Shape:
+        return 1, planes, -(-height // fold) * fold, -(-width // fold) * fold
+
+    return Profile(least=shape(64, 64), best=shape(512, 512), most=shape(1088, 1920))
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
+    net = network.architecture
     data = network.onnx(opset=options.opset, shape=options.shape)
     half = network.precision == "fp16"
-    profile = FREE if options.shape is None else None
+    profile = free_profile(net.planes, net.fold) if options.shape is None else None
     has_tensorrt = importlib.util.find_spec("tensorrt") is not None
 
     def write(folder: Path) -> None:
@@ -53,7 +59,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         script = made / SCRIPT
         script.write_text(_script(half, profile), encoding="utf-8", newline="\n")
         script.chmod(0o755)
-        readme = _readme(network.metadata, shape_text(options.shape), profile)
+        readme = _readme(network.metadata, shape_text(options.shape, net.planes), profile)
         (made / README).write_text(readme, encoding="utf-8", newline="\n")
         if has_tensorrt:
             shapes = None if profile is None else (profile.least, profile.best, profile.most)
@@ -65,7 +71,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         checks=(check_model_file(f"{name}/{MODEL}", network.precision, options.shape),),
         contents=(MODEL, SCRIPT, README, ENGINE),
         facts={
-            "shape": shape_text(options.shape),
+            **shape_facts(net, shape_text(options.shape, net.planes)),
             "engine": "built" if has_tensorrt else "to be built by build.sh",
         },
     )
@@ -111,10 +117,9 @@ _README = Template("""\
     ./$script
 $profile
 ## Input and output
-The input is luma of a picture that is already enlarged by bicubic interpolation (MATLAB's
+The input is $what of a picture that is already enlarged by bicubic interpolation (MATLAB's
 `imresize`, a = -0.5): $range, divided by 255,
-not rounded. The output is the restored luma, in the same range. Chroma is bicubic:
-`R, G, B += (output - input) x $gain`.
+not rounded$sides. The output is the same, restored. $added
 $half
 ## Try it
     trtexec --loadEngine=$engine --shapes=input:$test
@@ -158,8 +163,15 @@ def _readme(metadata: ModelMetadata, shape: str, profile: Profile | None) -> str
         precision=metadata.precision,
         shape=shape.replace("x", ", "),
         profile=free,
+        what="luma" if metadata.planes == 1 else "Y, Cb and Cr",
+        sides="" if metadata.fold == 1 else f"; both sides are multiples of {metadata.fold} px",
+        added=(
+            f"Chroma is bicubic:\n`R, G, B += (output - input) x {'255 / 219' if studio else '1'}`."
+            if metadata.planes == 1
+            else "What was added,\n`output - input`, goes to R, G and B by the inverse of BT.601's"
+            " matrix."
+        ),
         range="16..235 (BT.601 studio range)" if studio else "0..255 (BT.601 full range)",
-        gain="255 / 219" if studio else "1",
         half=half,
         test=shape if profile is None else shape_text(profile.best),
         source=metadata.source,

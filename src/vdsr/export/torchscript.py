@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vdsr.export.check import SIDE, Array, Run, luma_check
-from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
+from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
+from vdsr.export.onnx import shape_text
 from vdsr.export.source import Network
 from vdsr.model.architecture import Architecture
 
 # torch computes halves a hundred times slower than floats on a CPU that has none.
 _HALF_SIDE = 48
-_TRACED = (1, 1, 32, 32)
+_TRACED_CELLS = 16
 
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
+    net = network.architecture
     half = network.precision == "fp16"
 
     def write(folder: Path) -> None:
@@ -35,7 +37,7 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         names=(name,),
         write=write,
         checks=(luma_check("PyTorch", open_file, network.precision, side=side),),
-        facts={"shape": "Nx1xHxW"},
+        facts=shape_facts(net, shape_text(None, net.planes)),
     )
 
 
@@ -51,7 +53,7 @@ def save(architecture: Architecture, path: Path, *, half: bool) -> None:
     from torch import nn
 
     class Chain(nn.Module):
-        """The layers, with their input added if they are a residual."""
+        """The layers, folded and unfolded, with their input added if they are a residual."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -68,18 +70,24 @@ def save(architecture: Architecture, path: Path, *, half: bool) -> None:
 
         def forward(self, y: torch.Tensor) -> torch.Tensor:
             h = y.half() if half else y
+            if architecture.fold > 1:
+                h = torch.nn.functional.pixel_unshuffle(h, architecture.fold)
             for i, layer in enumerate(self.layers):
                 h = layer(torch.relu(h) if i else h)
             h = h.float()
+            if architecture.fold > 1:
+                h = torch.nn.functional.pixel_shuffle(h, architecture.fold)
             return y + h if architecture.residual else h
 
+    side = _TRACED_CELLS * architecture.fold
+    traced_on = torch.zeros(1, architecture.planes, side, side)
     with _no_warning(), torch.no_grad():
-        traced = torch.jit.trace(Chain().eval(), torch.zeros(_TRACED), check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(Chain().eval(), traced_on, check_trace=False)  # type: ignore[no-untyped-call]
         traced.save(str(path))
 
 
 def run_file(path: Path) -> Run:
-    """A function of one array, float32 `[N, 1, H, W]`, that runs TorchScript on the CPU."""
+    """A function of one array, float32 `[N, planes, H, W]`, that runs TorchScript on the CPU."""
     import torch
 
     with _no_warning():

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from vdsr.data.packfile import Pack
+from vdsr.model.architecture import Architecture
 from vdsr.model.file import ModelMetadata
 from vdsr.training.recipe import Recipe
 from vdsr.training.run import Outcome
@@ -61,7 +62,7 @@ def page(model: ModelMetadata, recipe: Recipe, outcome: Outcome, *, digest: str)
         recipe.about,
         "",
         f"- Network: {layers.depth} layers of width {layers.width},"
-        f" {layers.parameters:,} parameters",
+        f" {layers.parameters:,} parameters, {_shape(layers)}",
         f"- Scales: {', '.join(f'x{scale}' for scale in model.scales)}, luma {model.luma} range",
         f"- Trained on: {model.training_data}",
         f"- License: {model.license}",
@@ -84,12 +85,17 @@ def page(model: ModelMetadata, recipe: Recipe, outcome: Outcome, *, digest: str)
     return "\n".join(rows)
 
 
+def _shape(layers: Architecture) -> str:
+    planes = "luma" if layers.planes == 1 else "Y, Cb, Cr"
+    return planes if layers.fold == 1 else f"{planes}, folded by {layers.fold}"
+
+
 def _final(outcome: Outcome) -> dict[str, float]:
     """The last figures, if they are of the last step."""
     last = outcome.scores[-1] if outcome.scores else {}
     if last.get("step") != outcome.steps:
         return {}
-    return {name: value for name, value in last.items() if name.startswith("x")}
+    return {name: value for name, value in last.items() if name in outcome.bicubic}
 
 
 def _software() -> str:
