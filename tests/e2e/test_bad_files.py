@@ -273,7 +273,7 @@ def good(folder: Path, suffix: str = ".png", **options: Any) -> Path:
 
 
 HARMLESS = {
-    "see-through.png": (png_file(9, 7, bytes(9 * 7 * 4), colour=6), 0),
+    "see-through.png": (png_file(9, 7, bytes(9 * 7 * 4), color=6), 0),
     "many-chunks.png": (many_chunks(), 0),
     "loop.tif": (looping_tiff(), 0),
     "exif-loop.tif": (tiff({34665: (4, (308,))}), 1),
@@ -308,7 +308,6 @@ USAGE: dict[str, tuple[str, ...]] = {
     "no threads": ("out.png", "--threads", "0"),
     "no tile": ("out.png", "--tile", "0"),
     "int8": ("out.png", "--precision", "int8"),
-    "fp16": ("out.png", "--precision", "fp16"),
     "unknown precision": ("out.png", "--precision", "fp8"),
     "unknown backend": ("out.png", "--backend", "abacus"),
     "quality of png": ("out.png", "--quality", "90"),
@@ -326,6 +325,16 @@ def test_wrong_usage(vdsr: Command, tmp_path: Path, name: str) -> None:
     assert done.code == 2
     done.error()
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_halves_where_the_processor_has_them_and_nowhere_else(
+    vdsr: Command, tmp_path: Path
+) -> None:
+    done = vdsr(good(tmp_path), tmp_path / "out.png", "--precision", "fp16")
+    if "fp16" in backends.precisions(backends.settle("auto")):
+        assert done.code == 0
+    else:
+        assert (done.code, "has no fp16 on this machine" in done.error()) == (2, True)
 
 
 def test_options_that_do_not_exist(vdsr: Command, tmp_path: Path) -> None:

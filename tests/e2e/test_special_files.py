@@ -115,7 +115,7 @@ def test_hidden_colours_make_no_fringes(upscaler: Upscaler, tmp_path: Path) -> N
     image[..., 3] = np.clip(255 * (9.5 - np.hypot(x, y)), 0, 255)
     image[image[..., 3] > 0, :3] = (200, 100, 50)
     source = tmp_path / "in.png"
-    source.write_bytes(png_file(24, 24, image.tobytes(), colour=6))
+    source.write_bytes(png_file(24, 24, image.tobytes(), color=6))
     for suffix in (".png", ".webp", ".tif"):
         result = enlarge(upscaler, source, suffix)[0].numpy().astype(int)
         seen = result[..., 3] > 2
@@ -276,7 +276,7 @@ def test_a_profile_of_another_kind(upscaler: Upscaler, tmp_path: Path) -> None:
 def test_warnings_of_libvips_are_not_printed(tmp_path: Path) -> None:
     source = tmp_path / "in.png"
     chunks = [(b"iCCP", b"p\0\0" + zlib.compress(bytes(pyvips.Image.profile_load("p3"))))]
-    source.write_bytes(png_file(WIDTH, HEIGHT, pixels(1).tobytes(), colour=0, chunks=chunks))
+    source.write_bytes(png_file(WIDTH, HEIGHT, pixels(1).tobytes(), color=0, chunks=chunks))
     code = (
         "import sys; from pathlib import Path; from vdsr.imaging.files import PictureReader;"
         "[None for _ in PictureReader(Path(sys.argv[1])).strips()]"

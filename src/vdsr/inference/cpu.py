@@ -99,9 +99,9 @@ def kind() -> str:
 def int8_is_faster(backend: str) -> bool:
     """Whether int8 was measured to be faster than fp32 on processors of this kind.
 
-    Times as fast as fp32, the shipped networks, two cores (docs/deployment.md): OpenVINO 5.3
-    with AMX, 2.9 with AVX VNNI, 1.7 with AVX2, 2.4 with SSE4.2; ONNX Runtime 1.7 with VNNI,
-    1.5 with AVX2, 1.0 with SSE4.2. Others than x86 were not measured.
+    Times as fast as fp32, the shipped networks, two cores (docs/deployment.md): OpenVINO 7.2
+    with AMX, 3.1 with VNNI, 1.6 with AVX-512, 1.7 with AVX2, 2.4 with SSE4.2; ONNX Runtime 1.7
+    with VNNI, 1.5 with AVX2, 1.0 with SSE4.2. Others than x86 were not measured.
 
     Args:
         backend: name of a backend.
