@@ -28,7 +28,7 @@ def upscale(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN",
             help="The picture, or - for standard input; or several, folders, and patterns.",
         ),
     ],
