@@ -217,10 +217,12 @@ def upscale(
     target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
     check_outputs(json=json, overwrite=overwrite)
     goal = Path(output)
-    if in_place and (len(inputs) > 1 or inputs[0].is_dir()):
-        raise UsageError("--in-place is for one picture: give it as IN and as OUT")
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
     if in_folder or dry_run or watch or redo or resume or retry_failed:
+        if in_place:
+            raise UsageError("--in-place is for one picture: give it as IN and as OUT")
+        if STDIO in (output, *map(str, inputs)):
+            raise UsageError("- is for one picture, from or to a pipe: not for folders")
         from vdsr.jobs.discovery import Selection
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
