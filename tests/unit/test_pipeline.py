@@ -231,7 +231,7 @@ def test_arrays_that_are_no_pictures_are_refused(small: Upscaler, image):
 def test_work_that_fits_no_memory_is_refused_before_it_begins():
     model = small_network()
     layout = PixelLayout(width=3_000_000, height=10, bands=4, dtype="uint16")
-    with pytest.raises(OutOfMemory, match="raise --max-memory"):
+    with pytest.raises(OutOfMemory, match="raise max_memory"):
         plan_job(
             layout,
             ValueRange.of("uint16", [], True),
