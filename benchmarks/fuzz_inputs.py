@@ -354,7 +354,7 @@ _WORDS = (
     "9" * 30, "9" * 5000, "-1", "0", "1e400", "nan", "-inf", "0x10", "1e-400", "x" * 300, "",
     "--json", "--json=", "-m", "-", "--", "/dev/null", "/dev/full", "a\nb", "\x1b[2J", "é",
     "99999999x99999999", "0x0", "1x", "x1", "16GiB", "9e99GiB", "-5MiB", "2,,3", ",", "\udcff",
-    "--scale=9", "--tile=1", "--threads=4096", "--quality=101", "--format=bmp", "--help",
+    "--scale=9", "--tile=9", "--threads=4096", "--quality=101", "--format=bmp", "--help",
 )  # fmt: skip
 
 

@@ -79,6 +79,13 @@ def test_names_that_a_terminal_would_obey(folder):
     assert "\x1b" not in said
 
 
+@pytest.mark.parametrize("place", ["upscale {} out4.png", "upscale in.png {}", "vacc {}"])
+def test_names_that_are_too_long(folder, place):
+    code, _, said = shell(folder, f"{VDSR} {place.format('x' * 300)}")
+    assert code in (1, 2)
+    assert said.startswith("vdsr: error: ")
+
+
 NUMBERS = ["9" * 30, "-" + "9" * 30, "9" * 5000, "1e400", "-1e400", "nan", "0", "-0.0", "1e-400"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json as json_module
+import os
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,13 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except VdsrError as error:
             say(f"vdsr: error: {_worded(error)}")
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            # What a system says of a name only when it is looked for, that it is too long say.
+            if error.filename is None:
+                raise
+            name = os.fsdecode(error.filename) if not isinstance(error.filename, int) else "a file"
+            say(f"vdsr: error: {_printable(f'{name:.200}: {error.strerror}')}")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             say("vdsr: interrupted: nothing half-done is left")
             raise typer.Exit(INTERRUPTED) from error
@@ -53,9 +61,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 def _worded(error: VdsrError) -> str:
     """An error in one line, its way out as an option instead of an argument."""
-    words = " ".join(as_options(str(error)).split())
-    # Names of files are strangers' texts, too: a terminal would obey some of them.
-    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in words)
+    return _printable(" ".join(as_options(str(error)).split()))
+
+
+def _printable(text: str) -> str:
+    """A text as it is, but for what a terminal would obey: names of files are strangers' texts."""
+    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in text)
 
 
 def as_options(text: str) -> str:
