@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from vdsr.inference.backends import Backend as Backend
     from vdsr.inference.engine import Result as Result
     from vdsr.inference.mapping import Mapped as Mapped
+    from vdsr.inference.once import upscale as upscale
     from vdsr.inference.plan import Progress as Progress
     from vdsr.inference.target import Target as Target
     from vdsr.inference.upscaler import Upscaler as Upscaler
-    from vdsr.inference.upscaler import upscale as upscale
     from vdsr.model.file import ModelFile as ModelFile
     from vdsr.model.file import load_model as load_model
 
@@ -98,7 +98,7 @@ _MODULES = {
     "psnr": "imaging.metrics",
     "read_image": "imaging.files.images",
     "ssim": "imaging.metrics",
-    "upscale": "inference.upscaler",
+    "upscale": "inference.once",
     "write_image": "imaging.files.images",
 }
 

@@ -60,10 +60,6 @@ class UpscalerOptions(TypedDict, total=False):
     tile: int | None
 
 
-class AllOptions(FileOptions, UpscalerOptions, total=False):
-    """What an `Upscaler` is opened with, and what is to become of one picture."""
-
-
 class Upscaler:
     """Enlarges pictures with one model on one backend. Safe to use from several threads.
 
@@ -402,72 +398,3 @@ def _told(image: object) -> str:
         return f"{os.fspath(image)!r:.60} is one path"
     kind = "array" if isinstance(image, np.ndarray) else type(image).__name__
     return f"this is one picture ({kind})"
-
-
-@overload
-def upscale(
-    image: Array, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
-) -> Array: ...
-
-
-@overload
-def upscale(
-    image: NDArray[np.float64],
-    *,
-    progress: OnProgress | None = None,
-    **options: Unpack[AllOptions],
-) -> NDArray[np.float32]: ...
-
-
-@overload
-def upscale(
-    image: PillowImage, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
-) -> PillowImage: ...
-
-
-@overload
-def upscale(
-    image: Encoded, *, progress: OnProgress | None = None, **options: Unpack[AllOptions]
-) -> NDArray[Any]: ...
-
-
-@overload
-def upscale(
-    image: Image,
-    output: Goal,
-    *,
-    progress: OnProgress | None = None,
-    **options: Unpack[AllOptions],
-) -> Result: ...
-
-
-def upscale(
-    image: Image,
-    output: Goal | None = None,
-    *,
-    progress: OnProgress | None = None,
-    **options: Unpack[AllOptions],
-) -> NDArray[Any] | PillowImage | Result:
-    """Enlarge one picture: `vdsr.upscale("in.jpg", "out.png", scale=4)`.
-
-    The model is loaded for this picture alone: for several, open an `Upscaler`.
-
-    Args:
-        image, output, progress: see `Upscaler.upscale`.
-        options: those of `Upscaler.upscale`, and `model`, `backend`, `precision`,
-            `threads`, `max_memory` and `tile` of `Upscaler`.
-
-    Returns:
-        See `Upscaler.upscale`.
-
-    Raises:
-        VdsrError: see `Upscaler` and `Upscaler.upscale`.
-    """
-    of_upscaler: Any = {
-        name: value for name, value in options.items() if name in UpscalerOptions.__annotations__
-    }
-    rest = {name: value for name, value in options.items() if name not in of_upscaler}
-    # Whatever is wrong with the options is said before the model is loaded.
-    order = Order.of(rest, caller="upscale", progress=progress)
-    with Upscaler(**of_upscaler) as upscaler:
-        return upscaler._enlarge(image, output, order)
