@@ -16,16 +16,18 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import machine
 import torch
 
 from vdsr.data.packfile import read_pack
+from vdsr.training import lightning
 from vdsr.training.losses import loss
 from vdsr.training.module import build_network
 from vdsr.training.optimizers import Muon
-from vdsr.training.parallel import Parallel
+from vdsr.training.parallel import Parallel, flush
 from vdsr.training.patches import Patches
 from vdsr.training.recipe_file import load_recipe
 
@@ -42,6 +44,8 @@ def main(path: Path, name: str, threads: int, rounds: int) -> None:
         batch=data.batch,
         rescales=data.rescales,
         focus=data.focus,
+        planes=recipe.network.planes,
+        damage=recipe.damage,
     )
     network = build_network(recipe.network, recipe.stages[-1].depth)
     layers = list(network.convolutions)
@@ -50,16 +54,24 @@ def main(path: Path, name: str, threads: int, rounds: int) -> None:
         layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     optimizer = Muon(
         [layer.weight for layer in layers[1:-1]],
-        [*layers[0].parameters(), *layers[-1].parameters()],
+        [layers[0].weight, layers[-1].weight],
+        [layer.bias for layer in layers if layer.bias is not None],
         rate=1e-3,
         other_rate=1e-4,
     )
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    precision = lightning.settled(recipe.precision)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = torch.rand(2, SIDE, SIDE).to(dtype)
     parallel = Parallel(network, threads, dtype=dtype)
 
+    flush()
+    # As the trainer does it: the next batch is made while this one is worked on.
+    ahead = ThreadPoolExecutor(1, initializer=flush)
+    waiting = [ahead.submit(patches, 0)]
+
     def step() -> None:
-        batch = patches(0)
+        batch = waiting.pop().result()
+        waiting.append(ahead.submit(patches, 0))
         optimizer.zero_grad()
         loss(parallel(batch.degraded), batch.original, "l1", "mean").backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -74,11 +86,12 @@ def main(path: Path, name: str, threads: int, rounds: int) -> None:
         torch.set_num_threads(threads)
         products.append(seconds(lambda: a @ b))
     parallel.close()
+    ahead.shutdown()
     rate, best = work / min(steps) / 1e9, 2 * SIDE**3 / min(products) / 1e9
     figures = {
         "recipe": name,
         "threads": threads,
-        "precision": recipe.precision,
+        "precision": precision,
         "seconds_per_step": min(steps),
         "megapixels_per_second": pixels / min(steps) / 1e6,
         "gflops": rate,

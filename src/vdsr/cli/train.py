@@ -247,9 +247,7 @@ def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:
         for text in (
             duration(60 * minutes) if minutes else "",
             f"{steps} steps" if steps else "",
-            "then until it is stopped (--branch makes a model)"
-            if recipe.stages[-1].endless
-            else "",
+            "until it is stopped (--branch makes a model)" if recipe.stages[-1].endless else "",
         )
         if text
     )
