@@ -209,8 +209,6 @@ def _case(
     tolerance = 1e-6 if exact else step + 1e-6
     if photometric == "ycbcr":
         tolerance = 1.5 / 255
-    elif extra == 1 and whole and bits not in (8, 16):  # rounded before the division, too
-        tolerance = 0.5 / 255
     refusable = bits in (1, 2, 4) and options.get("predictor") is not None
     yield Case(name=name, data=data, expected=expected, tolerance=tolerance, refusable=refusable)
 

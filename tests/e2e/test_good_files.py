@@ -335,7 +335,7 @@ def stored(path: Path, case: Case) -> Pixels:
     if case.save.get("premultiply"):  # libvips cuts off what it divides
         pixels = tifffile.imread(path)
         alpha = np.maximum(pixels[..., 3:].astype(int), 1)
-        colors = np.rint((pixels[..., :3] * 255 / alpha).clip(0, 255))
+        colors = np.rint((pixels[..., :3].astype(int) * 255 / alpha).clip(0, 255))
         pixels = np.concatenate([colors, pixels[..., 3:]], axis=2).astype(np.uint8)
     elif not case.exact:
         image = pyvips.Image.new_from_buffer(path.read_bytes(), "")

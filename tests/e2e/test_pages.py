@@ -1,220 +1,144 @@
-"""What the pages say is so: snippets, commands, links, and the pages made from the program."""
+"""Files of several pages: one of them, or all into a file of as many."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import typer
+import tifffile
+from numpy.typing import NDArray
 
-import vdsr
-from vdsr.cli.console import json_argument
-from vdsr.cli.main import app
+from vdsr import Upscaler
+from vdsr.errors import InputError, OutputExists, UsageError
+from vdsr.imaging.files import PictureReader
+from vdsr.imaging.files.tiff_pages import join
 
-ROOT = Path(__file__).parents[2]
-READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
-PAGES = [*READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-GENERATED = ("api.md", "cli.md")
-
-
-def name(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """(language, text) of the code blocks of a page; those that are indented are shell."""
-    text = page.read_text("utf-8")
-    fence = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-    for match in fence.finditer(text):
-        yield match[1], match[2]
-    for match in re.finditer(r"(?:^ {4}.*\n)+", fence.sub("", text), re.MULTILINE):
-        yield "sh", re.sub(r"^ {4}", "", match[0], flags=re.MULTILINE)
+Pixels = NDArray[Any]
+RAMP = np.add.outer(np.arange(20) * 5, np.arange(30) * 3).astype(np.uint8)
+PAGES: list[Pixels] = [
+    RAMP,
+    np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=2)[:18],
+    (RAMP[:, :25].astype(np.uint16) * 257),
+    (RAMP[:, :28] / 255).astype(np.float32),
+]
 
 
-def snippets() -> dict[str, str]:
-    """The Python of all pages, by the page and its number."""
-    return {
-        f"{page.stem.replace('.', '_')}_{i}": text
-        for page in PAGES
-        for i, (language, text) in enumerate(blocks(page))
-        if language == "python"
-    }
+def write(path: Path, pages: list[Pixels], **options: Any) -> Path:
+    with tifffile.TiffWriter(path, **options) as file:
+        for i, page in enumerate(pages):
+            photometric = "rgb" if page.ndim == 3 else "minisblack"
+            file.write(
+                page,
+                photometric=photometric,
+                metadata=None,
+                description=f"page {i + 1}",
+                resolution=(300 + i, 300 + i),
+                resolutionunit="INCH",
+            )
+    return path
 
 
-def commands(page: Path) -> list[str]:
-    """The lines of shell that a page shows, without their comments."""
-    lines = "\n".join(text for language, text in blocks(page) if language in ("sh", "bash"))
-    found = (re.sub(r"\s+#.*", "", line).strip() for line in lines.splitlines())
-    return [line for line in found if line and not line.startswith("#")]
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write(tmp_path / "in.tif", PAGES)
 
 
-def run(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **env},
-    )
+def test_one_page_is_chosen(source: Path, upscaler: Upscaler, tmp_path: Path) -> None:
+    for number, page in enumerate(PAGES, 1):
+        reader = PictureReader(source, number)
+        pixels = np.concatenate(list(reader.strips()))
+        np.testing.assert_array_equal(pixels.squeeze(), page)
+        alone = upscaler.upscale(source, page=number, scale=2)
+        np.testing.assert_array_equal(alone, upscaler.upscale(page, scale=2))
+    goal = tmp_path / "out.png"
+    result = upscaler.upscale(source, goal, page=3, scale=2)
+    assert (result.width, result.height, result.pages) == (50, 40, 1)
 
 
-# Made from the program
+def test_no_page_is_chosen_silently(source: Path, upscaler: Upscaler, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it has 4 pages: choose one \(1 to 4\), or all"):
+        upscaler.upscale(source, tmp_path / "out.tif", scale=2)
+    with pytest.raises(InputError, match="there is no page 5: it has 4"):
+        upscaler.upscale(source, tmp_path / "out.tif", page=5, scale=2)
+    for page in (0, -1, 1.5):
+        with pytest.raises(UsageError, match="pages are counted from 1"):
+            upscaler.upscale(source, page=page)
+    with pytest.raises(UsageError, match="pages is 'all'"):
+        upscaler.upscale(source, tmp_path / "out.tif", pages="1-3")
+    with pytest.raises(InputError, match="only picture files have pages"):
+        upscaler.upscale(RAMP, page=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.tif"]
 
 
-def test_the_pages_from_the_program_are_up_to_date():
-    done = run(ROOT / "docs" / "pages.py", "--check", cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"bigtiff": True}])
+def test_all_pages(tmp_path: Path, upscaler: Upscaler, options: dict[str, Any]) -> None:
+    source, goal = write(tmp_path / "in.tif", PAGES, **options), tmp_path / "out.tif"
+    result = upscaler.upscale(source, goal, pages="all", scale=2)
+    assert (result.pages, result.width, result.height) == (4, 60, 40)
+    assert result.input == str(source)
+    with tifffile.TiffFile(goal) as file:
+        assert len(file.pages) == 4
+        for i, (page, before) in enumerate(zip(file.pages, PAGES, strict=True)):
+            got = page.asarray()
+            expected = upscaler.upscale(before, scale=2)
+            assert got.dtype == before.dtype
+            np.testing.assert_array_equal(got, expected)
+            assert page.tags["ImageDescription"].value.startswith(f"page {i + 1}")
+            assert page.tags["PageNumber"].value == (i, 4)
+            across, unit = page.tags["XResolution"].value, page.tags["ResolutionUnit"].value
+            per_inch = across[0] / across[1] * (2.54 if unit == 3 else 1.0)
+            assert per_inch == pytest.approx(300 + i, rel=1e-3)
+    for number in range(1, 5):  # and what was written is read again
+        assert PictureReader(goal, number).bands == np.atleast_3d(PAGES[number - 1]).shape[2]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.tif", "out.tif"]
 
 
-def test_the_site_is_built_without_a_warning(tmp_path: Path):
-    done = run(
-        *("-m", "mkdocs", "build", "--strict", "--quiet"),
-        *("--config-file", ROOT / "mkdocs.yml", "--site-dir", tmp_path / "site"),
-        cwd=ROOT,
-        NO_MKDOCS_2_WARNING="1",
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    built = {path.parent.name for path in (tmp_path / "site").glob("*/index.html")}
-    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"} <= built
-    assert not list((tmp_path / "site").rglob("*.py"))
+def test_all_pages_of_one(tmp_path: Path, upscaler: Upscaler) -> None:
+    source = write(tmp_path / "in.tif", PAGES[:1])
+    assert upscaler.upscale(source, tmp_path / "out.png", pages="all", scale=2).pages == 1
 
 
-# Python
+def test_pages_that_cannot_be_joined(source: Path, upscaler: Upscaler, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="png holds one page, not 4"):
+        upscaler.upscale(source, tmp_path / "out.png", pages="all")
+    with tifffile.TiffFile(source) as file:
+        last = file.pages[3].dataoffsets[0]
+    (tmp_path / "cut.tif").write_bytes(source.read_bytes()[: last + 100])
+    with pytest.raises(InputError, match="damaged or cut short"):
+        upscaler.upscale(tmp_path / "cut.tif", tmp_path / "out.tif", pages="all", scale=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.tif", "in.tif"]
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("snippets")
-    for key, text in snippets().items():
-        (folder / f"{key}.py").write_text(text, "utf-8")
-    return folder
+def test_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:
+    path = tmp_path / "in.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.kron(RAMP, np.ones((4, 4), np.uint8)), metadata=None)
+        file.write(np.kron(RAMP, np.ones((2, 2), np.uint8)), metadata=None, subfiletype=1)
+        file.write(RAMP, metadata=None, subfiletype=1)
+    reader = PictureReader(path)
+    assert (reader.width, reader.height) == (120, 80)
+    assert "only the full-size picture is kept of 3" in reader.notices[0]
 
 
-def test_there_are_snippets():
-    pages = {key.rpartition("_")[0] for key in snippets()}
-    assert {"README", "README_zh", "python"} <= pages
+def test_joined_files_keep_their_segments(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{i}.tif" for i in range(2)]
+    for part, pixels in zip(parts, PAGES[:2], strict=True):
+        tile = {"tile": (16, 16)} if part is parts[1] else {"rowsperstrip": 7}
+        tifffile.imwrite(part, pixels, compression="zlib", metadata=None, **tile)
+    with (tmp_path / "all.tif").open("wb") as file:
+        join(parts, file)
+    with tifffile.TiffFile(tmp_path / "all.tif") as joined:
+        for page, pixels in zip(joined.pages, PAGES[:2], strict=True):
+            np.testing.assert_array_equal(page.asarray(), pixels)
 
 
-def test_snippets_pass_mypy(written: Path):
-    settings = written / "mypy.ini"
-    settings.write_text("[mypy]\nstrict = True\nfollow_imports = silent\n", "utf-8")
-    done = run(
-        *("-m", "mypy", "--config-file", settings, "--cache-dir", ROOT / ".mypy_cache"),
-        *sorted(written.glob("*.py")),
-        cwd=written,
-        MYPYPATH=str(ROOT / "src"),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_snippets_pass_pyright(written: Path):
-    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / "src")], "include": ["."]}
-    (written / "pyrightconfig.json").write_text(json.dumps(settings), "utf-8")
-    done = run(
-        *("-m", "basedpyright", "--project", written, "--outputjson"),
-        *("--pythonpath", sys.executable),
-        cwd=written,
-    )
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    said = [
-        f"{Path(one['file']).name}:{one['range']['start']['line']}: {one['message']}"
-        for one in found
-    ]
-    assert (said, done.returncode) == ([], 0)
-
-
-@pytest.mark.parametrize("key", snippets())
-def test_snippets_run(written: Path, key: str, tmp_path: Path):
-    rows, columns = np.mgrid[:60, :80]
-    photo = np.stack([rows * 4, columns * 3, (rows + columns) % 256], -1).astype(np.uint8)
-    vdsr.write_image(tmp_path / "photo.jpg", photo)
-    (tmp_path / "photos").mkdir()
-    shutil.copy(tmp_path / "photo.jpg", tmp_path / "photos" / "one.jpg")
-    done = run("-W", "error", written / f"{key}.py", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-
-
-# The command line
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_commands_are_understood(page: Path):
-    """Each `vdsr ...` on the page has a command, and options and arguments that it takes."""
-    inline = re.findall(r"`(vdsr [a-z][^`]*)`", page.read_text("utf-8"))
-    shown = [line for line in commands(page) if line.startswith("vdsr ")]
-    if page.name not in GENERATED:
-        assert shown or page.name not in ("README.md", "README.zh.md")
-    for line in shown:
-        understood(line, whole=True)
-    for line in inline:
-        understood(line, whole=False)
-
-
-def understood(line: str, *, whole: bool) -> None:
-    """Fail unless the command line would take this; parts of commands lack arguments."""
-    arguments = [word for word in shlex.split(line)[1:] if word != "..."]
-    command = typer.main.get_command(app)
-    while hasattr(command, "commands") and arguments:
-        word = arguments.pop(0)
-        if word == "COMMAND":
-            return
-        assert word in command.commands, f"{line}: there is no command {word}"
-        command = command.commands[word]
-    taken = {option for one in command.params for option in one.opts if option.startswith("-")}
-    for word in arguments:
-        if re.match(r"--?[a-zA-Z]", word):
-            option = word.partition("=")[0]
-            assert option in {*taken, "--help", "-h"}, f"{line}: there is no option {option}"
-    if whole:
-        try:
-            command.make_context("vdsr", json_argument(arguments))
-        except Exception as error:
-            pytest.fail(f"{line}: {error}")
-
-
-def test_the_readmes_say_the_same():
-    english, chinese = READMES
-    assert commands(chinese) == commands(english)
-    assert [text for language, text in blocks(chinese) if language == "python"] == [
-        text for language, text in blocks(english) if language == "python"
-    ]
-    numbers = [re.findall(r"\d+\.\d+", page.read_text("utf-8")) for page in READMES]
-    assert sorted(numbers[1]) == sorted(numbers[0])
-    headings = [re.findall(r"^#+ ", page.read_text("utf-8"), re.MULTILINE) for page in READMES]
-    assert headings[1] == headings[0]
-
-
-def test_the_readmes_command_enlarges(tmp_path: Path):
-    vdsr.write_image(tmp_path / "photo.jpg", np.full((8, 9, 3), 90, np.uint8))
-    line = next(line for line in commands(READMES[0]) if line.startswith("vdsr upscale"))
-    done = run("-m", *shlex.split(line), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert vdsr.read_image(tmp_path / "large.png").shape == (32, 36, 3)
-
-
-# What is named is there
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_files_and_targets_that_are_named_are_there(page: Path):
-    text = page.read_text("utf-8")
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not link.startswith(("http", "#")):
-            assert (page.parent / link.partition("#")[0]).exists(), link
-    for script in re.findall(r"python ((?:benchmarks|examples|docs)/[\w./-]+)", text):
-        assert (ROOT / script).is_file(), script
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    for target in re.findall(r"(?:^    |`)make ([a-z]+)", text, re.MULTILINE):
-        assert target in targets, target
-    for script in re.findall(r"`?pytest (tests/[\w./]+)", text):
-        assert (ROOT / script).exists(), script
+def test_pages_in_place(source: Path, upscaler: Upscaler) -> None:
+    with pytest.raises(UsageError, match="would lose the others"):
+        upscaler.upscale(source, source, page=2, in_place=True)
+    with pytest.raises(OutputExists, match="it is the input itself"):
+        upscaler.upscale(source, source, pages="all", overwrite=True, scale=2)
+    upscaler.upscale(source, source, pages="all", in_place=True, scale=2)
+    with tifffile.TiffFile(source) as file:
+        assert [page.shape[:2] for page in file.pages] == [(40, 60), (36, 60), (40, 50), (40, 56)]

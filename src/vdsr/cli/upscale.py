@@ -121,6 +121,14 @@ def upscale(
             help="Also write a page with a slider, bicubic and result; of many, into a folder.",
         ),
     ] = None,
+    page: Annotated[
+        int | None,
+        typer.Option("--page", metavar="N", help="Which page of a TIFF file, from 1."),
+    ] = None,
+    pages: Annotated[
+        str | None,
+        typer.Option("--pages", metavar="all", help="All pages of a TIFF file, into a TIFF file."),
+    ] = None,
     overwrite: Overwrite = False,
     in_place: InPlace = False,
     preview: Annotated[
@@ -223,6 +231,8 @@ def upscale(
             raise UsageError("--in-place is for one picture: give it as IN and as OUT")
         if STDIO in (output, *map(str, inputs)):
             raise UsageError("- is for one picture, from or to a pipe: not for folders")
+        if page or pages:
+            raise UsageError("--page and --pages are for one picture")
         from vdsr.jobs.discovery import Selection
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
@@ -268,6 +278,9 @@ def upscale(
         check_stdout(json=json, in_place=in_place, preview=preview)
     # Whatever is wrong with the options is said before the model is loaded.
     check_quality(format_of(goal, format), quality)
+    if pages is not None and (preview or pages != "all"):
+        wrong = "--preview is of one page: --page" if pages == "all" else "--pages is 'all': --page"
+        raise UsageError(f"{wrong} N chooses one")
     made = _preview_of(goal) if preview else goal
     if preview and not isinstance(source, Path):
         raise UsageError("--preview reads a file, not standard input")
@@ -284,7 +297,7 @@ def upscale(
     ) as upscaler:
         if preview and isinstance(source, Path):
             left, top, wide, high = upscaler.preview(
-                source, made, target=target, format=format, overwrite=overwrite
+                source, made, target=target, page=page, format=format, overwrite=overwrite
             )
             place = {"left": left, "top": top, "width": wide, "height": high}
             report(
@@ -303,6 +316,8 @@ def upscale(
                 quality=quality,
                 residual=residual,
                 compare=compare,
+                page=page,
+                pages=pages,
                 overwrite=overwrite,
                 in_place=in_place,
                 progress=display,
@@ -320,8 +335,9 @@ def _report(result: Result, *, quiet: bool, json: str | None, talk: bool) -> Non
     if not quiet:
         for notice in result.notices:
             say(f"{result.input}: note: {notice}")
+    several = f" and {result.pages - 1} more pages" if result.pages > 1 else ""
     text = (
-        f"{result.output}: {result.width}x{result.height} px, x{result.scale:g} in"
+        f"{result.output}: {result.width}x{result.height} px{several}, x{result.scale:g} in"
         f" {duration(result.seconds)} ({result.megapixels_per_second:.2f} Mpixel/s,"
         f" {result.model} {result.precision} on {result.backend})"
     )

@@ -54,6 +54,7 @@ class Result:
         megapixels_per_second: of the output.
         peak_memory_bytes: largest resident size of the process so far.
         notices: what was changed or could not be kept, a line each.
+        pages: how many were enlarged; size and scale are those of the first.
     """
 
     input: str
@@ -68,6 +69,7 @@ class Result:
     megapixels_per_second: float
     peak_memory_bytes: int
     notices: tuple[str, ...] = ()
+    pages: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """As an object for JSON."""

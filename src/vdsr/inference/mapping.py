@@ -17,6 +17,7 @@ from vdsr.imaging.arrays import is_pillow
 from vdsr.imaging.files.images import Goal, is_encoded, is_goal, name_of
 from vdsr.inference.engine import Engine, Result
 from vdsr.inference.order import Order
+from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import TAKEN, opened
 
 if TYPE_CHECKING:
@@ -123,9 +124,11 @@ def _result(engine: Engine, item: Item, order: Order) -> NDArray[Any] | PillowIm
     if isinstance(item, tuple | list):
         if len(item) != 2 or not is_goal(item[1]):
             raise UnsupportedType(f"a pair is (picture, output), not {item!r:.60}; {TAKEN}")
-        with opened(item[0]) as picture:
+        if order.pages is not None and is_encoded(item[0]):
+            return enlarge_pages(engine, item[0], item[1], order)
+        with opened(item[0], order.page) as picture:
             return engine.into_file(picture, item[1], order)
-    with opened(item) as picture:
+    with opened(item, order.page) as picture:
         return engine.into_memory(picture, order)
 
 

@@ -25,6 +25,7 @@ class SizeOptions(TypedDict, total=False):
     fit: tuple[int, int] | None
     restore: bool
     target: Target | None
+    page: int | None
 
 
 class FileOptions(SizeOptions, total=False):
@@ -36,6 +37,7 @@ class FileOptions(SizeOptions, total=False):
     residual: str | os.PathLike[str] | None
     compare: str | os.PathLike[str] | None
     in_place: bool
+    pages: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class Order:
 
     Attributes:
         target: its size.
+        page: which page of a TIFF file is meant, from 1; None for the only one.
+        pages: `all` for all of them, into a TIFF file; None for one.
         format: name of the file format; None for that of the suffix.
         quality: 1..100, for lossy formats; None for the format's own.
         overwrite: whether an existing output may be replaced.
@@ -54,6 +58,8 @@ class Order:
     """
 
     target: Target
+    page: int | None = None
+    pages: str | None = None
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
@@ -67,6 +73,16 @@ class Order:
             raise UsageError(f"a format is a name, not {self.format!r:.60}")
         if self.quality is not None and not isinstance(self.quality, numbers.Integral):
             raise UsageError(f"quality is 1..100, not {self.quality!r:.60}")
+        if self.page is not None and not (
+            isinstance(self.page, numbers.Integral) and self.page >= 1
+        ):
+            raise UsageError(f"pages are counted from 1: {self.page!r:.60} is none")
+        if self.pages not in (None, "all"):
+            raise UsageError(f"pages is 'all', not {self.pages!r:.60}: page is for one of them")
+        if self.page is not None and self.pages is not None:
+            raise UsageError("give page, or pages: not both")
+        if self.page is not None and self.in_place:
+            raise UsageError("one page in place of all would lose the others: name another output")
 
     @classmethod
     def of(
@@ -114,5 +130,5 @@ class Order:
     @property
     def names_file(self) -> bool:
         """Whether it says anything of a file that is to be written."""
-        named = (self.format, self.quality, self.residual, self.compare)
+        named = (self.format, self.quality, self.residual, self.compare, self.pages)
         return self.overwrite or self.in_place or any(value is not None for value in named)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import UnsupportedType, VdsrError
+from vdsr.errors import InputError, UnsupportedType, VdsrError
 from vdsr.imaging.arrays import as_pixels, as_samples, from_pillow, is_pillow, to_pillow
 from vdsr.imaging.files import PictureReader, PixelLayout
 from vdsr.imaging.files.decode import Samples
@@ -50,16 +50,19 @@ class Picture:
 
 
 @contextmanager
-def opened(image: Image) -> Iterator[Picture]:
+def opened(image: Image, page: int | None = None) -> Iterator[Picture]:
     """Open one picture.
 
     Args:
         image: see `Upscaler.upscale`; no batch.
+        page: which page of a TIFF file, from 1; None for the only one.
 
     Raises:
         InputError: if it cannot be read or enlarged.
         UnsupportedType: if it is of a type that is not taken.
     """
+    if page not in (None, 1) and not is_encoded(image):
+        raise InputError(f"there is no page {page}: only picture files have pages")
     if isinstance(image, np.ndarray):
         yield of_array(image)
     elif is_pillow(image):
@@ -68,7 +71,7 @@ def opened(image: Image) -> Iterator[Picture]:
         yield _in_memory(pixels, lambda samples: to_pillow(as_pixels(samples), pillow))
     elif is_encoded(image):
         with on_disk(image) as path:
-            yield of_file(PictureReader(path), name_of(image))
+            yield of_file(PictureReader(path, page), name_of(image))
     else:
         raise UnsupportedType(f"{TAKEN}, not {type(image).__name__}: {image!r:.60}")
 

@@ -24,7 +24,7 @@ def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int,
     """Enlarge only the middle of a picture file; see `Upscaler.preview`."""
     target = order.target
     refuse_same(image, goal, in_place=False)
-    reader = PictureReader(image)
+    reader = PictureReader(image, order.page)
     height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
     halo = engine.model.architecture.halo
     rows = _Middle.of(reader.height, height, halo)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from vdsr.errors import BackendError, ModelError, UsageError
 from vdsr.imaging.files.formats import check_quality, format_of
-from vdsr.imaging.files.images import Encoded, Goal, is_goal
+from vdsr.imaging.files.images import Encoded, Goal, is_encoded, is_goal
 from vdsr.inference import backends, cpu, memory
 from vdsr.inference.backends import Backend
 from vdsr.inference.backends.supplied import SuppliedBackend
 from vdsr.inference.engine import Engine, Result
 from vdsr.inference.mapping import Mapped, is_single, map_pictures
 from vdsr.inference.order import FileOptions, Order, SizeOptions
+from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import opened
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
@@ -216,7 +217,8 @@ class Upscaler:
                 `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100, for
                 lossy formats), `overwrite` (whether an existing one may be replaced) and
                 `in_place` (whether the output is the input itself; it is replaced when the
-                new one is whole, and refused otherwise).
+                new one is whole, and refused otherwise). Of a TIFF file with several pages,
+                `page` (from 1), or `pages="all"` into a TIFF file.
 
         Returns:
             With an output, a `Result`. Else for an array one of the same dtype and number
@@ -245,13 +247,15 @@ class Upscaler:
                 )
             if isinstance(image, np.ndarray) and image.ndim == 4 and len(image) > 0:
                 return self._batch(image, order)
-            with opened(image) as picture:
+            with opened(image, order.page) as picture:
                 return self._engine.into_memory(picture, order)
         if not is_goal(output):
             raise UsageError(
                 f"the output is a path or a binary file object, not {type(output).__name__}"
             )
-        with opened(image) as picture:
+        if order.pages is not None and is_encoded(image):
+            return enlarge_pages(self._engine, image, output, order)
+        with opened(image, order.page) as picture:
             return self._engine.into_file(picture, output, order)
 
     def _batch(self, images: NDArray[Any], order: Order) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vdsr import forks
 from vdsr.errors import InputError
-from vdsr.imaging.files import metadata, png_check, png_chunks, whole
+from vdsr.imaging.files import metadata, png_check, png_chunks, tiff_load, whole
 from vdsr.imaging.files.formats import READABLE, Format
 from vdsr.imaging.files.signatures import SNIFFED_BYTES, describe, sniff
 from vdsr.imaging.files.tiff_load import TiffPage
@@ -241,6 +241,15 @@ def open_source(path: Path) -> pyvips.Source:
             return pyvips.Source.new_from_descriptor(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
+
+
+def page_count(path: Path) -> int:
+    """How many pictures a file holds that `PictureReader` can open one by one: pages of TIFF.
+
+    Raises:
+        InputError: if the file is missing, unreadable or no picture.
+    """
+    return tiff_load.page_count(path) if _format(path).name == "tiff" else 1
 
 
 def _number(image: pyvips.Image, name: str, otherwise: int) -> int:

@@ -88,13 +88,14 @@ def as_picture(
     if page.photometric == PALETTE:
         return image, ()
     colors = _colors(page)
-    image, notices = _without_unnamed(image if scaled else _scaled(image, page), page, colors, tiff)
+    raw, notices = _without_unnamed(image, page, colors, tiff)
+    image = raw if scaled else _scaled(raw, page)
     if page.photometric == WHITE_IS_ZERO:
         peak = _PEAKS.get(image.format, 2**32 - 1)
         inverted = (peak - image[0]).cast(image.format)
         image = inverted if image.bands == 1 else inverted.bandjoin(image[1])
     if image.bands > colors and page.extra and page.extra[0] == _ASSOCIATED:
-        image = _unassociated(image, page)
+        image = _unassociated(raw, image[image.bands - 1])
     if page.photometric == YCBCR and page.compression != JPEG:
         image = _rgb_of_ycbcr(image, tiff, page)
     elif page.photometric == CIELAB:
@@ -147,16 +148,19 @@ def _without_unnamed(
     return image.extract_band(0, n=colors), (notice,)
 
 
-def _unassociated(image: pyvips.Image, page: Page) -> pyvips.Image:
-    if image.format not in (*_PEAKS, "float", "double"):  # refused later on
-        return image
-    peak, last = _PEAKS.get(image.format, 1.0), image.bands - 1
-    if page.photometric == SEPARATED:  # ink that is not there is zero, too
-        return image
+def _unassociated(raw: pyvips.Image, alpha: pyvips.Image) -> pyvips.Image:
+    """Colors that are not multiplied by alpha, in the whole range, rounded once.
+
+    Args:
+        raw: colors, multiplied, and alpha, both in the same range, whichever.
+        alpha: the same alpha in the whole range.
+    """
+    if alpha.format not in (*_PEAKS, "float", "double"):  # refused later on
+        return raw
+    peak, last = _PEAKS.get(alpha.format, 1.0), raw.bands - 1
     # Not `unpremultiply`, for which floats below 0.01 are no alpha; x / 0 is 0 in libvips.
-    alpha = image[last]
-    colors = image.extract_band(0, n=last).cast("double") / alpha * peak
-    colors = colors.rint().cast(image.format) if image.format in _PEAKS else colors.cast("float")
+    colors = raw.extract_band(0, n=last).cast("double") / raw[last] * peak
+    colors = colors.rint().cast(alpha.format) if alpha.format in _PEAKS else colors.cast("float")
     return colors.bandjoin(alpha)
 
 

@@ -1,0 +1,86 @@
+"""All pages of a TIFF file, one after the other, into a TIFF file of as many pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vdsr.errors import UsageError
+from vdsr.imaging.files.decode import PictureReader, page_count
+from vdsr.imaging.files.images import Encoded, Goal, delivered, name_of, on_disk
+from vdsr.imaging.files.tiff_pages import join
+from vdsr.inference.engine import Engine, Result
+from vdsr.inference.order import Order
+from vdsr.inference.pictures import of_file
+from vdsr.outputs import put, refuse_existing, refuse_same, work_folder
+
+
+def enlarge_pages(engine: Engine, image: Encoded, goal: Goal, order: Order) -> Result:
+    """Enlarge each page by itself, and join them.
+
+    A file of one page becomes what it would become without `pages`.
+
+    Args:
+        engine: what enlarges.
+        image: a picture file.
+        goal: where the pages go.
+        order: what each page is to become.
+
+    Returns:
+        That of the first page, with the time of all; notices name their page.
+
+    Raises:
+        UsageError: if the goal is no TIFF file.
+        InputError, OutputError, OutOfMemory: see `Upscaler.upscale`; nothing is left then.
+    """
+    with on_disk(image) as path:
+        count, name = page_count(path), name_of(image)
+        if count == 1:
+            return engine.into_file(of_file(PictureReader(path), name), goal, order)
+        if order.extras is not None:
+            raise UsageError("the residual and the comparison are of one page: choose it")
+        with delivered(goal, order.format) as (place, format):
+            if format.name != "tiff":
+                raise UsageError(
+                    f"{name_of(goal)}: {format.name} holds one page, not {count}: choose tiff,"
+                    " or one page"
+                )
+            overwrite = order.overwrite or order.in_place
+            refuse_same(path, place, in_place=order.in_place)
+            refuse_existing(place, overwrite=overwrite)
+            with work_folder(place.parent) as work:
+                results = [
+                    engine.into_file(
+                        of_file(PictureReader(path, number), f"{name} (page {number})"),
+                        work / f"{number}.tif",
+                        replace(order, format="tiff", overwrite=False, in_place=False),
+                    )
+                    for number in range(1, count + 1)
+                ]
+                made = work / "all.tif"
+                with made.open("wb") as file:
+                    join([Path(one.output) for one in results], file)
+                put(made, place, overwrite=overwrite)
+    return _summed(results, name, name_of(goal))
+
+
+def _summed(results: list[Result], name: str, output: str) -> Result:
+    seconds = sum(one.seconds for one in results)
+    pixels = sum(one.width * one.height for one in results)
+    # What is true of all pages is said once.
+    common = [n for n in results[0].notices if all(n in one.notices for one in results)]
+    notices = [
+        f"page {number}: {notice}"
+        for number, one in enumerate(results, 1)
+        for notice in one.notices
+        if notice not in common
+    ]
+    return replace(
+        results[0],
+        input=name,
+        output=output,
+        pages=len(results),
+        seconds=seconds,
+        megapixels_per_second=pixels / seconds / 1e6,
+        notices=(*common, *notices),
+    )
