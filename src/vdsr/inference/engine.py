@@ -72,8 +72,11 @@ class Result:
     pages: int = 1
 
     def as_dict(self) -> dict[str, Any]:
-        """As an object for JSON."""
-        return asdict(self)
+        """As an object for JSON; `pages` is in it where there are several."""
+        content = asdict(self)
+        if self.pages == 1:
+            del content["pages"]
+        return content
 
 
 @dataclass(frozen=True, kw_only=True)
