@@ -16,7 +16,7 @@ from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.resample import imresize
 from vdsr.inference.memory import MIB
 from vdsr.inference.pipeline import ValueRange, _RowBuffer
-from vdsr.inference.plan import plan_job
+from vdsr.inference.plan import plan_picture
 from vdsr.inference.target import Target
 
 DTYPES = ["uint8", "uint16", "float32"]
@@ -154,7 +154,7 @@ def test_strips_bands_and_tiles_equal_the_whole(bands: int, target: Target):
     with Upscaler(model) as upscaler:
         run = upscaler._engine.network.run
         whole, cut = (
-            plan_job(layout, values, target, model=model, run=run, budget=500 * MIB, tile=tile)
+            plan_picture(layout, values, target, model=model, run=run, budget=500 * MIB, tile=tile)
             for tile in (None, 19)
         )
         expected = np.concatenate(list(whole.run([image], None)))
@@ -173,9 +173,11 @@ def test_a_picture_that_ends_early_is_an_error():
     with Upscaler(model) as upscaler:
         run = upscaler._engine.network.run
         target = Target(scale=2)
-        job = plan_job(layout, values, target, model=model, run=run, budget=500 * MIB, tile=None)
+        plan = plan_picture(
+            layout, values, target, model=model, run=run, budget=500 * MIB, tile=None
+        )
         with pytest.raises(InputError, match="ends after 5 of 8 rows"):
-            list(job.run([picture((5, 8, 1))], None))
+            list(plan.run([picture((5, 8, 1))], None))
 
 
 def test_two_passes_are_one_after_the_other(small: Upscaler):
@@ -232,7 +234,7 @@ def test_work_that_fits_no_memory_is_refused_before_it_begins():
     model = small_network()
     layout = PixelLayout(width=3_000_000, height=10, bands=4, dtype="uint16")
     with pytest.raises(OutOfMemory, match="raise max_memory"):
-        plan_job(
+        plan_picture(
             layout,
             ValueRange.of("uint16", [], True),
             Target(scale=16),

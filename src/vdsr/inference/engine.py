@@ -24,7 +24,7 @@ from vdsr.inference.beside import Beside, Extras
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.pipeline import ValueRange
-from vdsr.inference.plan import Job, plan_job
+from vdsr.inference.plan import Plan, plan_picture
 from vdsr.inference.selection import int8_notice
 from vdsr.inference.target import Target, plan_passes
 from vdsr.model.file import ModelFile
@@ -119,10 +119,10 @@ class Engine:
         ].shape_out
         shape = (height, width, picture.layout.bands)
         held = math.prod(shape) * np.dtype(picture.layout.dtype).itemsize
-        job, _ = self._plan(picture, order.target, values, held=held)
+        plan, _ = self._plan(picture, order.target, values, held=held)
         result = np.empty(shape, picture.layout.dtype)
         top = 0
-        for band in job.run(picture.strips(), order.progress):
+        for band in plan.run(picture.strips(), order.progress):
             result[top : top + len(band)] = band
             top += len(band)
         if picture.reader is not None:
@@ -138,19 +138,19 @@ class Engine:
         start = time.perf_counter()
         with delivered(goal, order.format) as (path, format):
             check_quality(format, order.quality)
-            job, notices = self._write(picture, path, format, order)
+            plan, notices = self._write(picture, path, format, order)
         seconds = time.perf_counter() - start
         result = Result(
             input=picture.name or "<array>",
             output=name_of(goal),
-            width=job.layout.width,
-            height=job.layout.height,
-            scale=job.scale,
+            width=plan.layout.width,
+            height=plan.layout.height,
+            scale=plan.scale,
             model=self.model.metadata.name,
             precision=self.choice.precision,
             backend=self.choice.backend,
             seconds=seconds,
-            megapixels_per_second=job.layout.width * job.layout.height / seconds / 1e6,
+            megapixels_per_second=plan.layout.width * plan.layout.height / seconds / 1e6,
             peak_memory_bytes=memory.peak_resident(),
             notices=notices,
         )
@@ -161,7 +161,7 @@ class Engine:
 
     def _write(
         self, picture: Picture, path: Path, format: Format, order: Order
-    ) -> tuple[Job, tuple[str, ...]]:
+    ) -> tuple[Plan, tuple[str, ...]]:
         """Returns what was done, and what is to be said of it."""
         overwrite = order.overwrite or order.in_place
         if picture.reader is not None:
@@ -173,37 +173,37 @@ class Engine:
             extras.check(path, picture.name)
         # Interpolating once more, without the network, takes as much beside the tiles.
         share = 1.0 if extras is None else 0.5
-        job, values = self._plan(picture, order.target, share=share)
-        check_goal(path, job.layout, format, overwrite=overwrite)
+        plan, values = self._plan(picture, order.target, share=share)
+        check_goal(path, plan.layout, format, overwrite=overwrite)
         writer = PictureWriter(
             path,
-            job.layout,
+            plan.layout,
             format,
             source=picture.reader,
             quality=order.quality,
-            provenance=self._provenance(job.scale),
+            provenance=self._provenance(plan.scale),
             values=(values.low, values.high),
             overwrite=overwrite,
         )
-        beside = None if extras is None else self._beside(extras, picture, job, values)
+        beside = None if extras is None else self._beside(extras, picture, plan, values)
         with beside or nullcontext(), writer:
-            for band in job.run(picture.strips(), order.progress):
+            for band in plan.run(picture.strips(), order.progress):
                 if beside is not None:
                     beside.take(band)
                 for top in range(0, len(band), _WRITE_ROWS):
                     writer.write(band[top : top + _WRITE_ROWS])
         made = () if beside is None else beside.notices
-        return job, (*self._notices(picture, values), *writer.notices, *made)
+        return plan, (*self._notices(picture, values), *writer.notices, *made)
 
-    def _beside(self, extras: Extras, picture: Picture, job: Job, values: ValueRange) -> Beside:
+    def _beside(self, extras: Extras, picture: Picture, plan: Plan, values: ValueRange) -> Beside:
         metadata = self.model.metadata
         return Beside(
             extras,
-            job.layout,
-            job.without_network().run(picture.strips(), None),
+            plan.layout,
+            plan.without_network().run(picture.strips(), None),
             values=values,
             gray=self.model.architecture.planes == 1,
-            title=f"{Path(picture.name).name or 'a picture'}, x{job.scale:g} by {metadata.name}"
+            title=f"{Path(picture.name).name or 'a picture'}, x{plan.scale:g} by {metadata.name}"
             f" {metadata.version}",
         )
 
@@ -235,11 +235,11 @@ class Engine:
         values: ValueRange | None = None,
         held: int = 0,
         share: float = 1.0,
-    ) -> tuple[Job, ValueRange]:
+    ) -> tuple[Plan, ValueRange]:
         layout = picture.layout
         try:
             values = values or ValueRange.of(layout.dtype, picture.strips(), layout.has_alpha)
-            job = plan_job(
+            plan = plan_picture(
                 layout,
                 values,
                 target,
@@ -251,4 +251,4 @@ class Engine:
             )
         except (InputError, OutOfMemory) as error:
             raise picture.named(error) from error
-        return job, values
+        return plan, values

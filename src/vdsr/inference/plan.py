@@ -39,12 +39,12 @@ _SMALLEST_TILE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a job has come.
+    """How far a picture has come.
 
     Attributes:
         done, total: pixels that the network has given, and will give in all.
         seconds: since the network was first called.
-        memory: bytes of working memory that the job is planned for.
+        memory: bytes of working memory that it is planned for.
     """
 
     done: int
@@ -57,7 +57,7 @@ OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Plan:
     """A picture's way through the network, planned.
 
     Attributes:
@@ -77,7 +77,7 @@ class Job:
         """Pixels that the network will give."""
         return sum(math.prod(p.bicubic.shape_out) for p in self.passes)
 
-    def without_network(self) -> Job:
+    def without_network(self) -> Plan:
         """The same way with bicubic interpolation alone; its bands are float32, unrounded."""
         passes = (replace(p, run=_unchanged, dtype_out="float32") for p in self.passes)
         return replace(self, passes=tuple(passes))
@@ -98,8 +98,8 @@ def _unchanged(y: FloatArray) -> FloatArray:
 class _Counter:
     """Adds up finished pixels and reports them."""
 
-    def __init__(self, job: Job, report: OnProgress | None) -> None:
-        self._job = job
+    def __init__(self, plan: Plan, report: OnProgress | None) -> None:
+        self._plan = plan
         self._report = report
         self._done = 0
         self._start = time.perf_counter()
@@ -111,14 +111,14 @@ class _Counter:
             self._report(
                 Progress(
                     done=self._done,
-                    total=self._job.pixels,
+                    total=self._plan.pixels,
                     seconds=seconds,
-                    memory=self._job.memory,
+                    memory=self._plan.memory,
                 )
             )
 
 
-def plan_job(
+def plan_picture(
     layout: PixelLayout,
     values: ValueRange,
     target: Target,
@@ -128,7 +128,7 @@ def plan_job(
     budget: int,
     tile: int | None,
     held: int = 0,
-) -> Job:
+) -> Plan:
     """Cut the work into passes, bands and tiles.
 
     Args:
@@ -190,7 +190,7 @@ def plan_job(
     used = files + tile_bytes + band_bytes
     _check(sizes[-1], used, budget)
     height, width = sizes[-1].shape_out
-    return Job(
+    return Plan(
         layout=PixelLayout(width=width, height=height, bands=layout.bands, dtype=layout.dtype),
         scale=max(height / layout.height, width / layout.width),
         passes=tuple(passes),
