@@ -24,7 +24,6 @@ class Job:
     folder: MixedFolder
     model: Path
     whole: Path
-    errors: list[str]
 
     def command(self, out: Path, *options: str) -> tuple[str | Path, ...]:
         return ("upscale", self.folder.path, out, "-s", "2", "-m", self.model, "-q", *options)
@@ -34,11 +33,10 @@ def job(place: Path, count: int, broken: int, side: int, *options: str) -> Job:
     model = place / "small.onnx"
     model.write_bytes(small_network().data)
     folder = mixed_folder(place / "in", count, broken, side=side)
-    found = Job(folder, model, place / "whole", [])
+    found = Job(folder, model, place / "whole")
     process = start(*found.command(found.whole, *options))
     _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1, err
-    found.errors.extend(errors(err))
+    check_end(found, found.whole, process.returncode, err)
     assert len(tree(found.whole)) == count - broken
     return found
 
@@ -50,11 +48,11 @@ def errors(err: str) -> list[str]:
 
 def check_end(job: Job, out: Path, returncode: int, err: str) -> None:
     assert returncode == 1
-    assert errors(err) == job.errors
-    assert len(job.errors) == len(job.folder.broken)
+    lines = errors(err)
+    assert len(lines) == len(job.folder.broken)
     for path in job.folder.broken:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        assert sum(f"{shown}: " in line for line in job.errors) == 1
+        assert sum(f"{shown}: " in line for line in lines) == 1
     assert tree(out) == tree(job.whole)
 
 

@@ -353,14 +353,25 @@ class Upscaler:
         share, streams = 1 / in_flight, min(in_flight, threads)
         return map_pictures(
             iter(images),
-            lambda: self._part(share, streams),
+            lambda: self.part(share, streams),
             order,
             in_flight=in_flight,
             workers=min(in_flight, _PER_STREAM * streams),
         )
 
-    def _part(self, share: float, streams: int) -> Engine:
-        """For one of several pictures: its share of the memory, `streams` networks at once."""
+    def part(self, share: float, streams: int) -> Engine:
+        """What enlarges one of several pictures, for those who run many in their own way.
+
+        Args:
+            share: its part of the memory, above 0 and at most 1.
+            streams: pictures that the network computes at once; 1 gives each all threads.
+
+        Returns:
+            An engine, which is good until the upscaler is closed.
+
+        Raises:
+            BackendError: if the upscaler is closed.
+        """
         self._check_open()
         with self._lock:
             network = self._engine.network

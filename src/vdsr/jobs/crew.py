@@ -136,7 +136,7 @@ class Crew:
         if "begun" in answer:
             held = self._held[answer["begun"]]
             held.begun = True
-            self._tally.begun(held.lease.id, held.lease.source, held.lease.size)
+            self._tally.begun(held.lease.id)
         elif "progress" in answer:
             self._tally.progress(*answer["progress"])
         elif "ended" in answer:
@@ -144,7 +144,6 @@ class Crew:
             outcome = Outcome(**answer["ended"])
             if outcome.state == TOO_LARGE:
                 self._large.append(self._held.pop(outcome.id))
-                self._tally.ended(outcome.id, None)
             else:
                 self._ended.append(outcome)
 
@@ -255,6 +254,7 @@ class Crew:
             known=lease.digest if ours else None,
         )
         self._held[lease.id] = _Held(lease, task, replaces=ours)
+        self._tally.claimed(lease.id, lease.source, lease.size)
         child.do(task)
         return None
 

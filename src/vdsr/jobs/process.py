@@ -91,8 +91,8 @@ class _Process:
         threads = order.get("threads") or cpu.cores()
         self.workers = PER_THREAD * threads
         self._memory = order.get("max_memory") or memory.available() // 2
-        alone = self._upscaler._part(1.0, 1)
-        self._network = _Network(alone, lambda: self._upscaler._part(1.0, threads))
+        alone = self._upscaler.part(1.0, 1)
+        self._network = _Network(alone, lambda: self._upscaler.part(1.0, threads))
         self._engine = replace(alone, network=self._network)
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="vdsr-job")
 

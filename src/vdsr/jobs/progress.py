@@ -51,7 +51,7 @@ class JobProgress:
 class _InWork:
     name: str
     size: int
-    since: float
+    since: float | None = None
     pixels: float = 0.0
     pixels_in_all: float | None = None
 
@@ -68,9 +68,13 @@ class Tally:
     _paused: float = 0.0
     _in_work: dict[int, _InWork] = field(default_factory=dict)
 
-    def begun(self, id: int, name: str, size: int) -> None:
-        """A picture of so many bytes is in work."""
-        self._in_work[id] = _InWork(name, max(size, 0), time.monotonic())
+    def claimed(self, id: int, name: str, size: int) -> None:
+        """A picture of so many bytes is going to be done."""
+        self._in_work[id] = _InWork(name, max(size, 0))
+
+    def begun(self, id: int) -> None:
+        """A picture is in work."""
+        self._in_work[id].since = time.monotonic()
 
     def progress(self, id: int, pixels: int, pixels_in_all: int) -> None:
         """The network has given so many of its pixels."""
@@ -100,7 +104,8 @@ class Tally:
     def progress_of(self, phase: str, waiting: int, waiting_bytes: int) -> JobProgress:
         """How far the job is, with so many pictures waiting."""
         now, ratio = time.monotonic(), self.pixels_per_byte
-        held = sorted(self._in_work.values(), key=lambda one: one.since)
+        held = self._in_work.values()
+        begun = sorted((one.since, one.name) for one in held if one.since is not None)
         to_come = waiting_bytes * ratio
         in_work = sum(
             one.size * ratio if one.pixels_in_all is None else one.pixels_in_all for one in held
@@ -113,5 +118,5 @@ class Tally:
             pixels=self._pixels + sum(one.pixels for one in held),
             pixels_in_all=self._pixels + in_work + to_come,
             seconds=now - self._start - self._paused,
-            current=tuple(one.name for one in held),
+            current=tuple(name for _, name in begun),
         )
