@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+import typer
 
 from mixed_folder import identities, start, tree
 from networks import small_network
+from vdsr.cli.main import app
 from vdsr.jobs.manifest import MANIFEST
 from vdsr.jobs.settings import JobSettings
 
@@ -51,10 +53,14 @@ Command = Callable[..., Done]
 def vdsr(model: Path) -> Command:
     """`vdsr upscale` by 2 with a small network, in a process of its own."""
 
-    def run(*arguments: str | Path, scale: bool = True, **environment: str) -> Done:
+    def run(
+        *arguments: str | Path, scale: bool = True, cwd: Path | None = None, **environment: str
+    ) -> Done:
         size = ("-s", "2") if scale else ()
         process = start(
-            "upscale", *arguments, *size, "-m", model, env={**os.environ, **environment}
+            *("upscale", *arguments, *size, "-m", model),
+            env={**os.environ, **environment},
+            cwd=cwd,
         )
         out, err = process.communicate(timeout=PATIENCE)
         return Done(process.returncode, out, err)
@@ -396,6 +402,23 @@ def test_residuals_and_comparisons_are_made_beside(vdsr: Command, tmp_path: Path
     assert tree(tmp_path)["one.html"] == tree(tmp_path / "pages")["a_x2.png.html"]
 
 
+def test_pages(vdsr: Command, tmp_path: Path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pages = [
+        pyvips.Image.new_from_file(str(picture(tmp_path / f"{i}.png", seed=i))) for i in (1, 2)
+    ]
+    joined = pages[0].join(pages[1], "vertical").copy()
+    joined.set_type(pyvips.GValue.gint_type, "page-height", pages[0].height)
+    joined.tiffsave(str(folder / "two.tif"))
+    for options in (("--page", "2"), ("--pages", "all")):
+        done = vdsr(folder, tmp_path / options[1], *options)
+        assert (done.code, done.errors) == (0, [])
+        assert vdsr(folder / "two.tif", tmp_path / "one.tif", *options, "--overwrite").code == 0
+        made = tmp_path / options[1] / "two_x2.tif"
+        assert made.read_bytes() == (tmp_path / "one.tif").read_bytes()
+
+
 def test_previews_are_no_obstacle_to_the_pictures(vdsr: Command, tmp_path: Path):
     folder, out = album(tmp_path / "in"), tmp_path / "out"
     done = vdsr(folder, out, "--preview")
@@ -410,9 +433,6 @@ def test_previews_are_no_obstacle_to_the_pictures(vdsr: Command, tmp_path: Path)
     assert (tmp_path / "a.preview.png").read_bytes() == (out / "a_x2.preview.png").read_bytes()
     assert vdsr(folder, out).code == 0
     assert {"a_x2.png", "a_x2.preview.png"} < set(tree(out))
-
-
-FIXED = {"name", "model", "residual", "compare", "preview"}  # tried by the fixture, and above
 
 
 @pytest.mark.parametrize(
@@ -446,8 +466,42 @@ def test_every_option_of_a_picture_does_the_same_in_a_folder(
     assert single.read_bytes() == (tmp_path / "out" / expected).read_bytes()
 
 
-def test_every_option_of_a_job_is_tried():
-    """A new setting of a job must come into the list above."""
-    tried = {"scale", "width", "height", "fit", "restore", "format", "quality", "tile"}
-    tried |= {"backend", "precision"} | FIXED
-    assert set(JobSettings.__dataclass_fields__) == tried
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("a.png", "out/", "--in-place"), "--in-place is for one"),
+        (("-", "out/"), "from or to a pipe"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_words(
+    vdsr: Command, tmp_path: Path, arguments: tuple[str, ...], word: str
+):
+    done = vdsr(*arguments, cwd=tmp_path)
+    assert (done.code, word in done.errors[0]) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+# By the tests above: `options`, and those that have a test of their own.
+TRIED = {"scale", "width", "height", "fit", "restore", "format", "quality", "tile", "threads"}
+TRIED |= {"backend", "precision", "max_memory", "quiet", "name", "model", "residual", "compare"}
+TRIED |= {
+    "preview",
+    "page",
+    "pages",
+    "overwrite",
+    "json",
+    "in_place",
+    "redo",
+    "retry_failed",
+    "dry_run",
+    "watch",
+}
+# By unit tests, and by what the command does anyway.
+TRIED |= {"include", "exclude", "resume", "inputs", "output"}
+
+
+def test_every_option_of_the_command_is_tried():
+    """A new option of a picture must work in a folder, too, and come into a test above."""
+    command = typer.main.get_command(app).commands["upscale"]  # type: ignore[attr-defined]
+    assert {one.name for one in command.params} - {"help"} == TRIED
+    assert set(JobSettings.__dataclass_fields__) <= TRIED

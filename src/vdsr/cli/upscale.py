@@ -231,8 +231,6 @@ def upscale(
             raise UsageError("--in-place is for one picture: give it as IN and as OUT")
         if STDIO in (output, *map(str, inputs)):
             raise UsageError("- is for one picture, from or to a pipe: not for folders")
-        if page or pages:
-            raise UsageError("--page and --pages are for one picture")
         from vdsr.jobs.discovery import Selection
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
@@ -255,6 +253,8 @@ def upscale(
                 tile=tile,
                 residual=None if residual is None else str(residual),
                 compare=None if compare is None else str(compare),
+                page=page,
+                pages=pages,
                 preview=preview,
             ),
             RunOptions(

@@ -33,6 +33,7 @@ from vdsr.errors import VdsrError
 from vdsr.inference import cpu, memory
 from vdsr.inference.engine import Engine, Result
 from vdsr.inference.order import Order
+from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import opened
 from vdsr.inference.plan import OnProgress, Progress
 from vdsr.inference.preview import preview
@@ -131,7 +132,9 @@ class _Process:
         source, made = Path(task.source), Path(task.made)
         if task.preview:
             return _preview(engine, source, made, order)
-        with opened(source) as picture:
+        if order.pages is not None:
+            return enlarge_pages(engine, source, made, order)
+        with opened(source, order.page) as picture:
             return engine.into_file(picture, made, order)
 
     def _reporter(self, id: int) -> OnProgress:

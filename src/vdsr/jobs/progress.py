@@ -101,6 +101,11 @@ class Tally:
         size = self._bytes + sum(one.size for one in known)
         return pixels / size if size > 0 and pixels > 0 else _GUESS
 
+    @property
+    def pictures(self) -> int:
+        """Pictures that are done, have failed, or are claimed."""
+        return self.done + self.failed + len(self._in_work)
+
     def progress_of(self, phase: str, waiting: int, waiting_bytes: int) -> JobProgress:
         """How far the job is, with so many pictures waiting."""
         now, ratio = time.monotonic(), self.pixels_per_byte
@@ -112,7 +117,7 @@ class Tally:
         )
         return JobProgress(
             phase=phase,
-            pictures=self.done + self.failed + len(held) + waiting,
+            pictures=self.pictures + waiting,
             done=self.done,
             failed=self.failed,
             pixels=self._pixels + sum(one.pixels for one in held),

@@ -181,9 +181,9 @@ class _Run:
         self._others = others
         self._tally = Tally()
         self._scan = 0
-        # Pictures that wait, and their bytes, as they were when last counted; and when to
-        # count them again.
-        self._waiting = (0, 0)
+        # Pictures in all, and the bytes of those that wait, as they were when last counted;
+        # and when to count them again.
+        self._pictures = self._waiting_bytes = 0
         self._count_at = 0.0
 
     def run(self, inputs: Sequence[str | os.PathLike[str]]) -> JobReport:
@@ -285,10 +285,12 @@ class _Run:
                 " WHERE scan >= ? AND state = 'waiting'",
                 self._scan,
             )
-            self._waiting = (row["count"], row["size"])
+            self._pictures = self._tally.pictures + row["count"]
+            self._waiting_bytes = row["size"]
             end = time.monotonic()
             self._count_at = end + max(_LOOK, (end - start) / _COUNT_SHARE)
-        self._show(self._tally.progress_of(phase, *self._waiting))
+        waiting = max(0, self._pictures - self._tally.pictures)
+        self._show(self._tally.progress_of(phase, waiting, self._waiting_bytes))
 
     def _report(self, crew: Crew) -> JobReport:
         progress = self._tally.progress_of(WORKING, 0, 0)

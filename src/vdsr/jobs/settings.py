@@ -10,6 +10,7 @@ from typing import Any
 
 from vdsr.errors import UsageError
 from vdsr.imaging.files.formats import FORMATS, check_quality, format_of
+from vdsr.inference.order import Order
 from vdsr.inference.target import Target
 from vdsr.jobs.naming import NamePattern, asked_scale
 from vdsr.model.file import DEFAULT_MODEL
@@ -31,6 +32,7 @@ class JobSettings:
         model, backend, precision, tile: see `Upscaler`.
         residual, compare: folders for what `Upscaler.upscale` can make beside a result; None
             for none.
+        page, pages: which pages of TIFF files, see `Upscaler.upscale`.
         preview: make the middles of the pictures alone, see `Upscaler.preview`.
 
     Raises:
@@ -51,6 +53,8 @@ class JobSettings:
     tile: int | None = None
     residual: str | None = None
     compare: str | None = None
+    page: int | None = None
+    pages: str | None = None
     preview: bool = False
 
     def __post_init__(self) -> None:
@@ -60,7 +64,11 @@ class JobSettings:
         check_quality(format_of(Path("lossy.jpg"), self.format), self.quality)
         if self.preview and (self.residual or self.compare):
             raise UsageError("a preview is the middle alone: no residual and no comparison with it")
+        if self.preview and self.pages:
+            raise UsageError("a preview is of one page: choose it")
+        # What is wrong with the others is said where they are put to use.
         _ = self.pattern
+        Order.of(self.options("tiff"), caller="upscale")
         # A later run may be started from another folder.
         if os.path.sep in self.model or Path(self.model).suffix:
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
@@ -113,6 +121,8 @@ class JobSettings:
             "restore": self.restore,
             "format": format,
             # A job of mixed formats has a quality for those where it means something.
+            "page": self.page,
+            "pages": self.pages,
             "quality": self.quality if FORMATS[format].lossy else None,
         }
 
