@@ -122,6 +122,13 @@ def test_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:
     assert "only the full-size picture is kept of 3" in reader.notices[0]
 
 
+@pytest.mark.parametrize("side", [1, 2, 30])
+def test_pages_of_one_size_are_no_overviews(tmp_path: Path, side: int) -> None:
+    path = write(tmp_path / "in.tif", [RAMP[:side, :side]] * 3)
+    with pytest.raises(InputError, match="it has 3 pages"):
+        PictureReader(path)
+
+
 def test_joined_files_keep_their_segments(tmp_path: Path) -> None:
     parts = [tmp_path / f"{i}.tif" for i in range(2)]
     for part, pixels in zip(parts, PAGES[:2], strict=True):

@@ -170,6 +170,8 @@ def _pictures(tiff: TiffFile) -> list[Page]:
 
 def _is_overview(small: Page, large: Page) -> bool:
     """Whether it is half as large as the page before it, or less, in the same proportions."""
+    if (small.width, small.height) == (large.width, large.height):
+        return False
     if small.width > (large.width + 1) // 2 + 1 or small.height > (large.height + 1) // 2 + 1:
         return False
     return abs(small.width * large.height - small.height * large.width) <= max(
