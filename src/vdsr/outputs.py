@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from vdsr.errors import OutputError, OutputExists, UsageError
+from vdsr.errors import OutputError, OutputExists, UsageError, VdsrError
 
 try:
     import fcntl
@@ -367,6 +367,8 @@ def _settle(path: Path, place: Path, goal: Path, *, overwrite: bool) -> None:
 def _as_output_error(goal: Path) -> Iterator[None]:
     try:
         yield
+    except VdsrError:  # some are a ValueError, too
+        raise
     except (OSError, ValueError) as error:  # a ValueError: a null byte in a name
         text = getattr(error, "strerror", None) or str(error)
         raise OutputError(f"{goal}: it cannot be written: {text}") from error

@@ -58,7 +58,7 @@ def vdsr(model: Path) -> Command:
     ) -> Done:
         size = ("-s", "2") if scale else ()
         process = start(
-            *("upscale", *arguments, *size, "-m", model),
+            *("upscale", "-m", model, *size, *arguments),
             env={**os.environ, **environment},
             cwd=cwd,
         )
@@ -239,6 +239,15 @@ def test_a_dry_run_says_what_where_how_long_and_writes_nothing(vdsr: Command, tm
     assert content["estimate"]["seconds"] > 0
     assert content["estimate"]["disk"] > 0
     assert identities(out) == before
+
+
+def test_a_job_that_cannot_begin_leaves_no_trace(vdsr: Command, tmp_path: Path):
+    folder, out = album(tmp_path / "in"), tmp_path / "out"
+    done = vdsr(folder, out, "-m", "nothing")
+    assert (done.code, out.exists()) == (2, False)
+    done = vdsr(folder, tmp_path / "missing.png", out)
+    assert (done.code, "no such file" in done.errors[0], out.exists()) == (1, True, False)
+    assert vdsr(folder, out).code == 0
 
 
 def test_nothing_found_is_an_error(vdsr: Command, tmp_path: Path):

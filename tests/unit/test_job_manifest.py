@@ -273,7 +273,9 @@ def test_a_process_that_is_dead_but_not_collected_counts_as_dead():
 
 def test_settings_that_changed_are_named(manifest: Manifest):
     others = Others(manifest, manifest.folder)
+    begin(manifest, JobSettings(scale=3), others, redo=False)  # and its model could not be had
     begin(manifest, JobSettings(scale=2, format="png"), others, redo=False)
+    manifest.set_value("model", "m")
     begin(manifest, JobSettings(scale=2.0, format=".PNG"), others, redo=False)
     with pytest.raises(UsageError, match="scale was 2, and is 4; format was png, and is jpeg"):
         begin(manifest, JobSettings(format="jpg"), others, redo=False)
@@ -284,6 +286,7 @@ def test_settings_that_changed_are_named(manifest: Manifest):
 def test_a_job_cannot_begin_anew_while_another_process_is_at_work(manifest: Manifest):
     others = Others(manifest, manifest.folder)
     begin(manifest, JobSettings(), others, redo=False)
+    manifest.set_value("model", "m")
     worker = hired(manifest)
     with pytest.raises(UsageError, match="another process is at work"):
         begin(manifest, JobSettings(scale=2), others, redo=True)

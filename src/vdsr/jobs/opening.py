@@ -30,7 +30,8 @@ def begin(manifest: Manifest, settings: JobSettings, others: Others, *, redo: bo
         InputError: if the manifest is damaged.
     """
     with manifest.transaction() as db:
-        before = known_settings(manifest)
+        # Without a model nothing was ever made: settings that failed bind nobody.
+        before = known_settings(manifest) if manifest.value("model") else None
         if before is not None and not redo:
             changes = before.changes(settings)
             if changes:

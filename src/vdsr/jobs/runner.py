@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vdsr.errors import OutputError
+from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.crew import Crew
 from vdsr.jobs.discovery import Found, Selection, find
@@ -120,6 +120,7 @@ def run_job(
         OutputError: if the folder cannot be written.
     """
     options = options or RunOptions()
+    new = not output.exists()
     _make_folder(output)
     manifest = Manifest(manifest_path(output, settings))
     try:
@@ -129,8 +130,20 @@ def run_job(
             begin(manifest, settings, others, redo=options.redo)
             with work_folder(output) as work:
                 return _Run(manifest, output, work, settings, options, show, others).run(inputs)
+    except (UsageError, InputError):
+        manifest.close()
+        if new:
+            _remove(output, settings)
+        raise
     finally:
         manifest.close()
+
+
+def _remove(output: Path, settings: JobSettings) -> None:
+    """Leave no trace of a job that could not begin."""
+    if {path.name for path in output.iterdir()} == {manifest_path(output, settings).name}:
+        manifest_path(output, settings).unlink()
+        output.rmdir()
 
 
 def manifest_path(output: Path, settings: JobSettings) -> Path:
