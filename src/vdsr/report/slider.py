@@ -1,4 +1,8 @@
-"""Before and after, with a slider between them; the markup is in `slider.html`."""
+"""Before and after, with a slider between them.
+
+Markup, style and script have a file each, `slider.html`, `slider.css` and `slider.js`: a page
+that stands by itself has them within it, one that a server gives loads them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,23 @@ from string import Template
 
 
 @cache
-def _template() -> Template:
-    text = files("vdsr.report").joinpath("slider.html").read_text("utf-8")
-    return Template(text.partition("-->\n")[2])
+def slider_file(suffix: str) -> str:
+    """The text of `slider.css`, `slider.js` or `slider.html`, by its suffix."""
+    return files("vdsr.report").joinpath(f"slider{suffix}").read_text("utf-8")
+
+
+def slider_markup(
+    before: str, after: str, *, names: tuple[str, str], width: int, height: int
+) -> str:
+    """The markup alone; see `slider`."""
+    return Template(slider_file(".html").partition("-->\n")[2]).substitute(
+        BEFORE=html.escape(before),
+        AFTER=html.escape(after),
+        BEFORE_NAME=html.escape(names[0]),
+        AFTER_NAME=html.escape(names[1]),
+        WIDTH=width,
+        HEIGHT=height,
+    )
 
 
 def slider(before: str, after: str, *, names: tuple[str, str], width: int, height: int) -> str:
@@ -22,11 +40,6 @@ def slider(before: str, after: str, *, names: tuple[str, str], width: int, heigh
         names: plain text: what they are.
         width, height: of both, px.
     """
-    return _template().substitute(
-        BEFORE=html.escape(before),
-        AFTER=html.escape(after),
-        BEFORE_NAME=html.escape(names[0]),
-        AFTER_NAME=html.escape(names[1]),
-        WIDTH=width,
-        HEIGHT=height,
-    )
+    markup = slider_markup(before, after, names=names, width=width, height=height)
+    style = slider_file(".css") + f".slider{{max-width:{width}px}}\n"
+    return f"<style>\n{style}</style>\n{markup}<script>\n{slider_file('.js')}</script>\n"
