@@ -2,6 +2,7 @@
 
     python benchmarks/folder.py photographs [--pictures FOLDER] [--count 50] [--format png]
     python benchmarks/folder.py small [--count 10000] [--rounds 3]
+    python benchmarks/folder.py start [--count 100000]
 
 `photographs` runs `vdsr upscale FOLDER OUT` over photographs (of a folder; without one, cut
 from the one that scikit-image ships) and prints for what part of the wall time, start-up and
@@ -11,12 +12,16 @@ enlarges, around every call of the network.
 `small` enlarges many files of 16x16 px by 2, by a folder job and by `Upscaler.map` of pairs
 of paths, in turns, and prints pictures per second of both, medians and their ratio, and how
 the memory of both processes of the job grows.
+
+`start` prints how long a job of very many files takes to its first output, all files found
+and named by then, and what the process that runs the job holds at that time.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,8 @@ from vdsr.jobs.settings import JobSettings
 from vdsr.model.file import DEFAULT_MODEL
 
 SIDE, SCALE = 16, 2
+# Small pictures that differ; the others are copies of them.
+DISTINCT = 100
 SAMPLE_SECONDS = 0.5
 # Growth counts from this part of the pictures on: by then whatever is kept for reuse is there.
 SETTLED = 0.2
@@ -151,8 +158,11 @@ def small(count: int, rounds: int, model: str) -> None:
         for i in range(count):
             folder = inputs / f"{i // 1000:03}"
             folder.mkdir(parents=True, exist_ok=True)
-            picture = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-            write_image(folder / f"{i:06}.png", picture)
+            goal = folder / f"{i:06}.png"
+            if i < DISTINCT:
+                write_image(goal, rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8))
+            else:
+                shutil.copyfile(inputs / "000" / f"{i % DISTINCT:06}.png", goal)
         files = sorted(inputs.rglob("*.png"))
         for i in range(rounds):
             rate, found = _job(inputs, Path(name) / f"job{i}", count, model)
@@ -231,6 +241,35 @@ def _resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
+class _Begun(Exception):
+    """The first output is there."""
+
+
+def begin(count: int, model: str) -> None:
+    """Print seconds to the first output of a job of many files, and its memory."""
+    with tempfile.TemporaryDirectory(prefix="vdsr-") as name:
+        inputs, picture = Path(name) / "in", Path(name) / "one.png"
+        write_image(picture, np.zeros((8, 8, 3), np.uint8))
+        data = picture.read_bytes()
+        for i in range(count):
+            folder = inputs / f"{i // 1000:03}"
+            if i % 1000 == 0:
+                folder.mkdir(parents=True)
+            (folder / f"{i:06}.png").write_bytes(data)
+        before, start = _resident(os.getpid()), time.perf_counter()
+
+        def show(progress: JobProgress) -> None:
+            if progress.done:
+                raise _Begun
+
+        with suppress(_Begun):
+            run_job([inputs], Path(name) / "out", JobSettings(scale=2, model=model), show=show)
+        seconds, grown = time.perf_counter() - start, _resident(os.getpid()) - before
+    print(f"{count} files: first output after {seconds:.1f} s, {grown:.1f} MiB more")
+    figures = {"files": count, "seconds": round(seconds, 1), "growth_mib": round(grown, 1)}
+    machine.record("folder-start", figures)
+
+
 def _map(files: Sequence[Path], out: Path, model: str) -> float:
     """Pictures per second of `Upscaler.map` from file to file."""
     out.mkdir()
@@ -255,10 +294,14 @@ if __name__ == "__main__":
     other = commands.add_parser("small")
     other.add_argument("--count", type=int, default=10_000)
     other.add_argument("--rounds", type=int, default=3)
-    for command in (one, other):
+    many = commands.add_parser("start")
+    many.add_argument("--count", type=int, default=100_000)
+    for command in (one, other, many):
         command.add_argument("--model", default=DEFAULT_MODEL)
     options = parser.parse_args()
-    if options.command == "small":
+    if options.command == "start":
+        begin(options.count, options.model)
+    elif options.command == "small":
         small(options.count, options.rounds, options.model)
     else:
         photographs(options.pictures, options.count, options.scale, options.format, options.model)
