@@ -1,10 +1,11 @@
-"""Files that are read whole: ordinary ones, no larger than their kind ever is.
+"""Files that are read whole: ordinary ones, no larger than their kind ever is; digests.
 
 A pipe may never end, a device never does, and a file may be larger than the memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -38,3 +39,13 @@ def read_file(path: str | Path, most: int) -> bytes:
     if len(data) > most:
         raise InputError(f"it is larger than the {most >> 20} MiB that such a file may have")
     return data
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

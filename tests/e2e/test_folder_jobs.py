@@ -453,6 +453,8 @@ def test_previews_are_no_obstacle_to_the_pictures(vdsr: Command, tmp_path: Path)
         (("--width", "20", "--height", "21"), "a_20x21.png"),
         (("--fit", "30x30"), "a_fit30x30.png"),
         (("--restore",), "a_restored.png"),
+        (("--scale", "2", "--consistent"), "a_x2.png"),
+        (("--scale", "2", "--ensemble"), "a_x2.png"),
         (("--format", "avif"), "a_x4.avif"),
         (("--format", "jpeg", "--quality", "70"), "a_x4.jpg"),
         (("--tile", "16", "--threads", "1"), "a_x4.png"),

@@ -15,7 +15,7 @@ from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.resample import imresize
 from vdsr.inference.memory import MIB
-from vdsr.inference.pipeline import ValueRange, _RowBuffer
+from vdsr.inference.pipeline import RowBuffer, ValueRange
 from vdsr.inference.plan import plan_picture
 from vdsr.inference.target import Target
 
@@ -256,7 +256,7 @@ def test_the_callers_array_is_left_as_it_was(small: Upscaler, shape: tuple[int, 
 
 
 def test_rows_that_are_done_with_are_given_back():
-    buffer = _RowBuffer((np.full((16, 5, 1), i, np.uint8) for i in range(100)), 1600)
+    buffer = RowBuffer((np.full((16, 5, 1), i, np.uint8) for i in range(100)), 1600)
     for low in range(0, 1500, 30):
         rows = buffer.take(low, low + 70)
         assert np.array_equal(rows[:, 0, 0], np.arange(low, low + 70) // 16)

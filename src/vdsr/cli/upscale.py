@@ -129,6 +129,20 @@ def upscale(
         str | None,
         typer.Option("--pages", metavar="all", help="All pages of a TIFF file, into a TIFF file."),
     ] = None,
+    consistent: Annotated[
+        bool,
+        typer.Option(
+            "--consistent",
+            help="Adjust the result until, shrunk again and rounded, it is the picture itself.",
+        ),
+    ] = False,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="Average the network over eight flips and rotations: a little better, 8 x slower.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     in_place: InPlace = False,
     preview: Annotated[
@@ -255,6 +269,8 @@ def upscale(
                 compare=None if compare is None else str(compare),
                 page=page,
                 pages=pages,
+                consistent=consistent,
+                ensemble=ensemble,
                 preview=preview,
             ),
             RunOptions(
@@ -286,6 +302,8 @@ def upscale(
         raise UsageError("--preview reads a file, not standard input")
     if preview and (residual or compare):
         raise UsageError("--preview makes the middle alone: no --residual or --compare with it")
+    if preview and consistent:
+        raise UsageError("--preview makes the middle alone, which is not --consistent by itself")
     check_outputs(made, residual, compare, json=json, overwrite=overwrite)
     with Upscaler(
         model,
@@ -297,7 +315,13 @@ def upscale(
     ) as upscaler:
         if preview and isinstance(source, Path):
             left, top, wide, high = upscaler.preview(
-                source, made, target=target, page=page, format=format, overwrite=overwrite
+                source,
+                made,
+                target=target,
+                ensemble=ensemble,
+                page=page,
+                format=format,
+                overwrite=overwrite,
             )
             place = {"left": left, "top": top, "width": wide, "height": high}
             report(
@@ -316,6 +340,8 @@ def upscale(
                 quality=quality,
                 residual=residual,
                 compare=compare,
+                consistent=consistent,
+                ensemble=ensemble,
                 page=page,
                 pages=pages,
                 overwrite=overwrite,

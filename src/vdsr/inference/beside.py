@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vdsr.errors import UsageError
 from vdsr.imaging.files import PictureWriter, PixelLayout, format_of
 from vdsr.imaging.files.decode import Samples
-from vdsr.inference.pipeline import ValueRange
+from vdsr.inference.pipeline import RowBuffer, ValueRange
 from vdsr.outputs import refuse_existing, write_whole
 from vdsr.report.page import data_uri, figure, page
 from vdsr.report.slider import slider
@@ -77,7 +77,7 @@ class Beside:
     Args:
         extras: what is wanted.
         layout: of the result.
-        bicubic: bands of float32 in the picture's own range, as high as those of the result.
+        bicubic: bands of float32 in the picture's own range, of any height.
         values: what is black and white in the picture.
         gray: whether the network adds to all colors alike, so that one plane shows all.
         title: of the page.
@@ -93,7 +93,8 @@ class Beside:
         gray: bool,
         title: str,
     ) -> None:
-        self._extras, self._layout, self._bicubic = extras, layout, bicubic
+        self._extras, self._layout = extras, layout
+        self._bicubic = RowBuffer(bicubic, layout.height)
         self._values, self._title = values, title
         self._colors = layout.bands - layout.has_alpha
         self._planes = 1 if gray else self._colors
@@ -150,7 +151,7 @@ class Beside:
 
     def take(self, band: Samples) -> None:
         """Take note of the next band of the result, `[rows, width, bands]`."""
-        bicubic = next(self._bicubic)
+        bicubic = self._bicubic.take(self._row, self._row + len(band))
         result, plain = self._levels(band), self._levels(bicubic)
         added = result - plain
         if band.shape[2] > self._colors:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,18 +17,22 @@ from numpy.typing import NDArray
 
 from vdsr.errors import InputError, OutOfMemory
 from vdsr.imaging.files import PictureWriter
+from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.files.encode import check_goal
 from vdsr.imaging.files.formats import Format, check_quality
 from vdsr.imaging.files.images import Goal, delivered, log_notices, name_of
 from vdsr.inference import memory
 from vdsr.inference.backends import Backend, Choice
 from vdsr.inference.beside import Beside, Extras
+from vdsr.inference.consistency import BOUND, Consistency
+from vdsr.inference.ensemble import ensembled
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.pipeline import ValueRange
 from vdsr.inference.plan import Plan, plan_picture
 from vdsr.inference.selection import int8_notice
-from vdsr.inference.target import Target, plan_passes
+from vdsr.inference.target import plan_passes
+from vdsr.inference.tiling import Run
 from vdsr.model.file import ModelFile
 from vdsr.outputs import refuse_same
 from vdsr.version import __version__
@@ -119,10 +125,10 @@ class Engine:
         ].shape_out
         shape = (height, width, picture.layout.bands)
         held = math.prod(shape) * np.dtype(picture.layout.dtype).itemsize
-        plan, _ = self._plan(picture, order.target, values, held=held)
+        plan, values = self._plan(picture, order, values, held=held)
         result = np.empty(shape, picture.layout.dtype)
         top = 0
-        for band in plan.run(picture.strips(), order.progress):
+        for band in self._bands(picture, plan, order, values, Path(tempfile.gettempdir()))[0]:
             result[top : top + len(band)] = band
             top += len(band)
         if picture.reader is not None:
@@ -173,7 +179,7 @@ class Engine:
             extras.check(path, picture.name)
         # Interpolating once more, without the network, takes as much beside the tiles.
         share = 1.0 if extras is None else 0.5
-        plan, values = self._plan(picture, order.target, share=share)
+        plan, values = self._plan(picture, order, share=share)
         check_goal(path, plan.layout, format, overwrite=overwrite)
         writer = PictureWriter(
             path,
@@ -181,19 +187,32 @@ class Engine:
             format,
             source=picture.reader,
             quality=order.quality,
-            provenance=self._provenance(plan.scale),
+            provenance=self._provenance(picture, plan, order),
             values=(values.low, values.high),
             overwrite=overwrite,
         )
         beside = None if extras is None else self._beside(extras, picture, plan, values)
+        bands, consistency = self._bands(picture, plan, order, values, path.parent)
         with beside or nullcontext(), writer:
-            for band in plan.run(picture.strips(), order.progress):
+            for band in bands:
                 if beside is not None:
                     beside.take(band)
                 for top in range(0, len(band), _WRITE_ROWS):
                     writer.write(band[top : top + _WRITE_ROWS])
         made = () if beside is None else beside.notices
+        if consistency is not None:
+            made = (*consistency.notices, *made)
         return plan, (*self._notices(picture, values), *writer.notices, *made)
+
+    def _bands(
+        self, picture: Picture, plan: Plan, order: Order, values: ValueRange, folder: Path
+    ) -> tuple[Iterator[Samples], Consistency | None]:
+        """The bands of the result; and what makes them consistent, where that is asked for."""
+        if not order.consistent:
+            return plan.run(picture.strips(), order.progress), None
+        consistency = Consistency(picture.layout, plan.layout, values, folder)
+        bands = plan.unrounded().run(picture.strips(), order.progress)
+        return consistency.bands(bands, picture.strips()), consistency
 
     def _beside(self, extras: Extras, picture: Picture, plan: Plan, values: ValueRange) -> Beside:
         metadata = self.model.metadata
@@ -218,33 +237,48 @@ class Engine:
             )
         return notices
 
-    def _provenance(self, scale: float) -> dict[str, str]:
-        metadata = self.model.metadata
+    def _provenance(self, picture: Picture, plan: Plan, order: Order) -> dict[str, str]:
+        metadata, digest = self.model.metadata, picture.digest()
+        how = {"Target": str(order.target)}
+        if order.ensemble:
+            how["Ensemble"] = "8"
+        if order.consistent:
+            how["Consistent"] = f"{BOUND:g}"
+        if order.quality is not None:
+            how["Quality"] = str(order.quality)
+        if picture.reader is not None and picture.reader.page is not None:
+            how["Page"] = str(picture.reader.page)
         return {
             "Program": f"vdsr {__version__}",
             "Model": f"{metadata.name} {metadata.version}",
             "ModelDigest": f"sha256:{self.model.digest}",
-            "Scale": f"{scale:g}",
+            "Scale": f"{plan.scale:g}",
             "Precision": self.choice.precision,
+            "Backend": self.choice.backend,
+            **how,
+            **({} if digest is None else {"SourceDigest": f"sha256:{digest}"}),
         }
 
     def _plan(
         self,
         picture: Picture,
-        target: Target,
+        order: Order,
         values: ValueRange | None = None,
         held: int = 0,
         share: float = 1.0,
     ) -> tuple[Plan, ValueRange]:
         layout = picture.layout
+        run: Run = self.network.run
+        if order.ensemble:
+            run = ensembled(run, self.model.architecture.fold)
         try:
             values = values or ValueRange.of(layout.dtype, picture.strips(), layout.has_alpha)
             plan = plan_picture(
                 layout,
                 values,
-                target,
+                order.target,
                 model=self.model,
-                run=self.network.run,
+                run=run,
                 budget=int(share * (self.max_memory or memory.available() // 2)),
                 tile=self.tile,
                 held=held,

@@ -17,7 +17,7 @@ from vdsr.inference.target import Target
 
 
 class SizeOptions(TypedDict, total=False):
-    """What size a picture gets: the fields of `Target`, or a `Target`. Nothing is x4."""
+    """What a picture becomes: the fields of `Target`, or a `Target`, and how. Nothing is x4."""
 
     scale: float | None
     width: int | None
@@ -26,6 +26,8 @@ class SizeOptions(TypedDict, total=False):
     restore: bool
     target: Target | None
     page: int | None
+    consistent: bool
+    ensemble: bool
 
 
 class FileOptions(SizeOptions, total=False):
@@ -46,6 +48,9 @@ class Order:
 
     Attributes:
         target: its size.
+        consistent: whether the result, shrunk again, shall be the picture: back-projection,
+            see `vdsr.inference.consistency`.
+        ensemble: whether the network sees the picture in eight positions, which are averaged.
         page: which page of a TIFF file is meant, from 1; None for the only one.
         pages: `all` for all of them, into a TIFF file; None for one.
         format: name of the file format; None for that of the suffix.
@@ -58,6 +63,8 @@ class Order:
     """
 
     target: Target
+    consistent: bool = False
+    ensemble: bool = False
     page: int | None = None
     pages: str | None = None
     format: str | None = None
@@ -81,6 +88,8 @@ class Order:
             raise UsageError(f"pages is 'all', not {self.pages!r:.60}: page is for one of them")
         if self.page is not None and self.pages is not None:
             raise UsageError("give page, or pages: not both")
+        if self.consistent and self.target.restore:
+            raise UsageError("consistent is for enlarging: restore changes the picture itself")
         if self.page is not None and self.in_place:
             raise UsageError("one page in place of all would lose the others: name another output")
 

@@ -15,6 +15,7 @@ from vdsr.imaging.arrays import as_pixels, as_samples, from_pillow, is_pillow, t
 from vdsr.imaging.files import PictureReader, PixelLayout
 from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.files.images import Encoded, is_encoded, name_of, on_disk
+from vdsr.inputs import file_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -41,6 +42,15 @@ class Picture:
     strips: Callable[[], Iterable[Samples]]
     reader: PictureReader | None = None
     finish: Callable[[NDArray[Any]], NDArray[Any] | PillowImage] = as_pixels
+
+    def digest(self) -> str | None:
+        """SHA-256 of the file behind it; None for one in memory."""
+        if self.reader is None:
+            return None
+        try:
+            return file_digest(self.reader.path)
+        except OSError as error:
+            raise InputError(f"{self.name}: it cannot be read: {error.strerror}") from error
 
     def named(self, error: VdsrError) -> VdsrError:
         """The same error with the name of the picture before its text, once."""

@@ -32,7 +32,7 @@ from vdsr.model.architecture import FloatArray
 Progress = Callable[[int], None]
 
 # Below this opacity a color says nothing: half a step of 8 bits.
-_INVISIBLE = 0.5 / 255.0
+INVISIBLE = 0.5 / 255.0
 _OPAQUE = 0.999
 
 
@@ -139,7 +139,7 @@ class Pass:
         Yields:
             The bands of the result, `[rows, width, bands]` of `dtype_out`.
         """
-        rows = _RowBuffer(strips, self.bicubic.rows.length_in)
+        rows = RowBuffer(strips, self.bicubic.rows.length_in)
         reach = self._reach()
         for band in self.bands:
             low, high = self.bicubic.rows.needed(*band.rows.outer)
@@ -213,7 +213,7 @@ class Pass:
         return added
 
 
-class _RowBuffer:
+class RowBuffer:
     """Rows of a picture that come in strips and are asked for in overlapping ranges."""
 
     def __init__(self, strips: Iterable[Samples], height: int) -> None:
@@ -280,7 +280,7 @@ def _unpremultiplied(planes: FloatArray) -> FloatArray:
     """Undo `_premultiplied` after the interpolation: `[colors, alpha]`."""
     count = len(planes) // 2
     alpha = planes[-1]
-    visible = alpha > _INVISIBLE
+    visible = alpha > INVISIBLE
     divided = planes[:count] / np.where(visible, alpha, np.float32(1.0))
     colors = np.where(visible, divided, planes[count:-1])
     # Dividing by little makes much of rounding; opaque colors overshoot as bicubic does.

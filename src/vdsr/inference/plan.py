@@ -82,6 +82,11 @@ class Plan:
         passes = (replace(p, run=_unchanged, dtype_out="float32") for p in self.passes)
         return replace(self, passes=tuple(passes))
 
+    def unrounded(self) -> Plan:
+        """The same way, with bands of float32 in the picture's own range."""
+        *first, last = self.passes
+        return replace(self, passes=(*first, replace(last, dtype_out="float32")))
+
     def run(self, strips: Iterable[Samples], progress: OnProgress | None) -> Iterator[Samples]:
         """Enlarge; strips of samples in, bands of samples out, from top to bottom."""
         count = _Counter(self, progress)

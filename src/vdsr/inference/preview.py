@@ -32,7 +32,9 @@ def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int,
     part = reader.crop(columns.first, rows.first, columns.length, rows.length)
     inner = target if target.restore else Target(width=columns.grown, height=rows.grown)
     values = ValueRange.of(reader.dtype, reader.strips(), reader.has_alpha)
-    enlarged = engine.into_memory(of_array(part), Order(target=inner), values)
+    enlarged = engine.into_memory(
+        of_array(part), Order(target=inner, ensemble=order.ensemble), values
+    )
     large = np.asarray(enlarged)[rows.cut, columns.cut]
     layout = PixelLayout(
         width=large.shape[1], height=large.shape[0], bands=reader.bands, dtype=reader.dtype

@@ -16,6 +16,7 @@ MAX_SIDE = 2**31 - 1
 PASS_SCALE = 4.0
 SMALLEST_FACTOR = 2.0
 DEFAULT_SCALE = 4.0
+_SIDES = ("width", "height")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,36 @@ class Target:
                 raise UsageError(f"a side is at least 1 px, not {side}")
             if side is not None and side > MAX_SIDE:
                 raise UsageError(f"a side is at most {MAX_SIDE} px")
+
+    def __str__(self) -> str:
+        """As `scale 4`, `width 800, height 600`, `fit 1920x1080` or `restore`."""
+        if self.restore:
+            return "restore"
+        if self.fit is not None:
+            return f"fit {self.fit[0]}x{self.fit[1]}"
+        sides = (("width", self.width), ("height", self.height))
+        named = ", ".join(f"{name} {side}" for name, side in sides if side is not None)
+        return named or f"scale {float(DEFAULT_SCALE if self.scale is None else self.scale)!r}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """The target whose `str` this is.
+
+        Raises:
+            UsageError: if it is none.
+        """
+        try:
+            if text == "restore":
+                return cls(restore=True)
+            named = dict(part.split(" ", 1) for part in text.split(", "))
+            if "fit" in named:
+                wide, high = map(int, named["fit"].split("x"))
+                return cls(fit=(wide, high))
+            scale = float(named["scale"]) if "scale" in named else None
+            width, height = (int(named[side]) if side in named else None for side in _SIDES)
+            return cls(scale=scale, width=width, height=height)
+        except ValueError as error:
+            raise UsageError(f"no target: {text!r:.60}") from error
 
     def _check_types(self) -> None:
         if self.scale is not None and not _is_a(numbers.Real, self.scale):

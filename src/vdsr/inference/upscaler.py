@@ -112,8 +112,7 @@ class Upscaler:
         self.model = file
         self.backend = choice.backend
         self.precision = choice.precision
-        self._threads = threads
-        self._supplied = supplied is not None
+        self._threads, self._supplied = threads, supplied is not None
         self._engine = Engine(
             model=file,
             choice=choice,
@@ -125,13 +124,8 @@ class Upscaler:
         self._parallel: dict[int, Backend] = {}
         self._lock = threading.Lock()
         self._closed = False
-        _log.info(
-            "%s %s in %s on %s",
-            file.metadata.name,
-            file.metadata.version,
-            choice.precision,
-            choice.backend,
-        )
+        known = file.metadata
+        _log.info("%s %s in %s", known.name, known.version, f"{self.precision} on {self.backend}")
 
     def __enter__(self) -> Upscaler:
         return self
@@ -213,9 +207,11 @@ class Upscaler:
             options: of the size, at most one of `scale` (a number above 1 up to 16),
                 `width` and `height` (px), `fit` (a pair: the box to fit into), `restore`
                 (keeps the size) and `target` (a `Target`, which says the same as one
-                object); x4 if none is given. Of the file, `format` (`png`, `jpeg`, `webp`,
-                `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100, for
-                lossy formats), `overwrite` (whether an existing one may be replaced) and
+                object); x4 if none is given. `consistent` adjusts the result until,
+                shrunk again and rounded, it is the picture itself; `ensemble` averages the
+                network over eight flips and rotations. Of the file, `format` (`png`, `jpeg`,
+                `webp`, `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100,
+                for lossy formats), `overwrite` (whether an existing one may be replaced) and
                 `in_place` (whether the output is the input itself; it is replaced when the
                 new one is whole, and refused otherwise). Of a TIFF file with several pages,
                 `page` (from 1), or `pages="all"` into a TIFF file.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from vdsr.errors import OutputError
-from vdsr.jobs.digests import file_digest
+from vdsr.inputs import file_digest
 from vdsr.jobs.discovery import Found
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.naming import LEVELS, NamePattern, longest_name

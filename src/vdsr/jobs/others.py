@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vdsr.errors import OutputError
-from vdsr.jobs.digests import file_digest
+from vdsr.inputs import file_digest
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.placing import place
 

@@ -16,7 +16,7 @@ from typing import Any
 from vdsr.errors import OutOfMemory, VdsrError
 from vdsr.inference.engine import Result
 from vdsr.inference.plan import OnProgress
-from vdsr.jobs.digests import file_digest
+from vdsr.inputs import file_digest
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _FULL_WORDS = tuple(os.strerror(number) for number in _FULL)

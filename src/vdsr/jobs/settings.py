@@ -33,6 +33,7 @@ class JobSettings:
         residual, compare: folders for what `Upscaler.upscale` can make beside a result; None
             for none.
         page, pages: which pages of TIFF files, see `Upscaler.upscale`.
+        consistent, ensemble: see `vdsr.inference.order.Order`.
         preview: make the middles of the pictures alone, see `Upscaler.preview`.
 
     Raises:
@@ -56,6 +57,8 @@ class JobSettings:
     page: int | None = None
     pages: str | None = None
     preview: bool = False
+    consistent: bool = False
+    ensemble: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None:
@@ -69,6 +72,8 @@ class JobSettings:
         # What is wrong with the others is said where they are put to use.
         _ = self.pattern
         Order.of(self.options("tiff"), caller="upscale")
+        if self.consistent and self.preview:
+            raise UsageError("a preview is the middle alone: it is not consistent by itself")
         # A later run may be started from another folder.
         if os.path.sep in self.model or Path(self.model).suffix:
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
@@ -119,6 +124,8 @@ class JobSettings:
             "height": self.height,
             "fit": self.fit,
             "restore": self.restore,
+            "consistent": self.consistent,
+            "ensemble": self.ensemble,
             "format": format,
             # A job of mixed formats has a quality for those where it means something.
             "page": self.page,

@@ -36,6 +36,7 @@ class PictureReader:
 
     Attributes:
         path: the file.
+        page: that was asked for.
         format: what it is, by content; the suffix does not matter.
         width, height: px, after orientation.
         bands: samples per pixel: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
@@ -60,6 +61,7 @@ class PictureReader:
     def __init__(self, path: Path, page: int | None = None) -> None:
         forks.starting("libvips")
         self.path = path
+        self.page = page
         self.notices: tuple[str, ...] = ()
         self.format = _format(path)
         self._tiff = TiffPage(path, page) if self.format.name == "tiff" else None
