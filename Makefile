@@ -29,7 +29,14 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.core $(VENV)/.pictures
 	$(BIN)/python examples/demo.py demo-output
 
-test: $(VENV)/.dev
+# A browser for the tests of pages, where Debian's can be had; without one they skip.
+$(VENV)/.browser: | $(BIN)/python
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+		|| { apt-get update -q && apt-get install -qy --no-install-recommends chromium; } \
+		>/dev/null 2>&1 || echo "no Chromium: the tests of pages in a browser will skip"
+	touch $@
+
+test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev

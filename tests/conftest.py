@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +19,22 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the reference data: no folder 'shared' beside the checkout")
     return folder
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window, by `playwright`; of the system, or named by VDSR_CHROMIUM."""
+    named = os.environ.get("VDSR_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        pytest.skip("needs a browser: no Chromium here (Debian: apt-get install chromium)")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
+    with api.sync_playwright() as play:
+        # Root in a container has no sandbox to put it into.
+        options = ["--no-sandbox", "--disable-dev-shm-usage"]
+        one = play.chromium.launch(executable_path=found, args=options)
+        yield one
+        one.close()

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from vdsr.imaging.metrics import ssim as ssim
     from vdsr.imaging.resample import imresize as imresize
     from vdsr.inference.backends import Backend as Backend
+    from vdsr.inference.compare import compare as compare
+    from vdsr.inference.comparison import Measures as Measures
     from vdsr.inference.engine import Result as Result
     from vdsr.inference.mapping import Mapped as Mapped
     from vdsr.inference.once import upscale as upscale
@@ -58,6 +60,7 @@ __all__ = [
     "FileError",
     "InputError",
     "Mapped",
+    "Measures",
     "MissingExtra",
     "ModelError",
     "ModelFile",
@@ -72,6 +75,7 @@ __all__ = [
     "UsageError",
     "VdsrError",
     "__version__",
+    "compare",
     "degrade",
     "errors",
     "imresize",
@@ -87,11 +91,13 @@ __all__ = [
 _MODULES = {
     "Backend": "inference.backends",
     "Mapped": "inference.mapping",
+    "Measures": "inference.comparison",
     "ModelFile": "model.file",
     "Progress": "inference.plan",
     "Result": "inference.engine",
     "Target": "inference.target",
     "Upscaler": "inference.upscaler",
+    "compare": "inference.compare",
     "degrade": "imaging.degrade",
     "imresize": "imaging.resample",
     "load_model": "model.file",

@@ -13,8 +13,8 @@ import pyvips
 import vdsr
 from vdsr.errors import OutputExists, UsageError
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
-from vdsr.inference import beside
-from vdsr.inference.beside import GAIN, MIDDLE
+from vdsr.inference import comparison
+from vdsr.inference.comparison_page import GAIN, MIDDLE
 from vdsr.model.architecture import Architecture, Layer
 from vdsr.model.file import ModelMetadata
 from vdsr.model.onnx_writer import write_model
@@ -92,7 +92,7 @@ def test_a_page_shows_bicubic_and_result(tmp_path: Path, constant: Path, monkeyp
     samples = np.random.default_rng(2).integers(60, 180, (50, 40, 3), dtype=np.uint8)
     source, page = written(tmp_path / "in.tif", samples), tmp_path / "c.html"
     vdsr.upscale(source, tmp_path / "o.png", model=constant, scale=2, compare=page)
-    plain, result, added = pictures_of(page)
+    plain, result, added, *_ = pictures_of(page)
     assert np.array_equal(result, read(tmp_path / "o.png"))
     planes = vdsr.imresize(samples.transpose(2, 0, 1).astype(float), scale=2)
     expected = planes.transpose(1, 2, 0).clip(0, 255)
@@ -102,11 +102,11 @@ def test_a_page_shows_bicubic_and_result(tmp_path: Path, constant: Path, monkeyp
     assert '<input type="range"' in text
     assert "the whole picture, 80x100 px" in text
     # Of a large picture, the middle.
-    monkeypatch.setattr(beside, "WINDOW", 64)
+    monkeypatch.setattr(comparison, "WINDOW", 64)
     again = vdsr.upscale(
         source, tmp_path / "o.png", model=constant, scale=2, compare=page, overwrite=True
     )
-    plain, result, _ = pictures_of(page)
+    plain, result, *_ = pictures_of(page)
     assert np.array_equal(result, read(tmp_path / "o.png")[18:82, 8:72])
     assert any("64x64 px from (8, 18) on, of 80x100 px" in text for text in again.notices)
 

@@ -496,6 +496,8 @@ def test_what_does_not_go_together_is_refused_in_words(
 TRIED = {"scale", "width", "height", "fit", "restore", "format", "quality", "tile", "threads"}
 TRIED |= {"backend", "precision", "max_memory", "quiet", "name", "model", "residual", "compare"}
 TRIED |= {
+    "consistent",
+    "ensemble",
     "preview",
     "page",
     "pages",

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from vdsr.cli.benchmark import benchmark
+from vdsr.cli.compare import compare
 from vdsr.cli.console import ENDED, INTERRUPTED, command, json_argument, say
 from vdsr.cli.doctor import doctor
 from vdsr.cli.evaluate import evaluate
@@ -61,6 +62,7 @@ def _main(
 
 app.command(cls=Command)(command(upscale))
 app.command(cls=Command)(command(status))
+app.command(cls=Command)(command(compare))
 app.command(cls=Command)(command(info))
 app.command("import", cls=Command)(command(import_))
 app.command(cls=Command)(command(export))

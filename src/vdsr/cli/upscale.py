@@ -116,9 +116,10 @@ def upscale(
     compare: Annotated[
         Path | None,
         typer.Option(
+            "--report",
             "--compare",
             metavar="FILE",
-            help="Also write a page with a slider, bicubic and result; of many, into a folder.",
+            help="Also write a page that compares bicubic and result; of many, into a folder.",
         ),
     ] = None,
     page: Annotated[

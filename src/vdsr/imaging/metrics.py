@@ -80,14 +80,33 @@ def ssim(image: Plane, reference: Plane, *, data_range: float, border: int) -> f
     _same_shape(image, reference)
     if image.ndim != 2:
         raise UsageError(f"SSIM is of one plane [H, W], not {list(image.shape)}")
-    x, y = shave(image, border), shave(reference, border)
+    return float(
+        np.mean(ssim_map(shave(image, border), shave(reference, border), data_range=data_range))
+    )
+
+
+def ssim_map(x: Plane, y: Plane, *, data_range: float) -> NDArray[np.float64]:
+    """Structural similarity of every window; see `ssim`.
+
+    Args:
+        x, y: `[H, W]` each, any real dtype.
+        data_range: largest possible difference.
+
+    Returns:
+        `[H - 10, W - 10]`.
+
+    Raises:
+        UsageError: for less than 11x11 px.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if min(x.shape) < _WINDOW:
         raise UsageError(f"SSIM needs {_WINDOW}x{_WINDOW} px, got {x.shape[0]}x{x.shape[1]}")
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     mx, my = _blur(x), _blur(y)
     vx, vy, cov = _blur(x * x) - mx * mx, _blur(y * y) - my * my, _blur(x * y) - mx * my
     numerator = (2.0 * mx * my + c1) * (2.0 * cov + c2)
-    return float(np.mean(numerator / ((mx * mx + my * my + c1) * (vx + vy + c2))))
+    similarity: NDArray[np.float64] = numerator / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return similarity
 
 
 def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,7 @@ the page.
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,16 @@ from numpy.typing import NDArray
 from vdsr.errors import UsageError
 from vdsr.imaging.files import PictureWriter, PixelLayout, format_of
 from vdsr.imaging.files.decode import Samples
+from vdsr.inference.comparison import Comparison
+from vdsr.inference.comparison_page import (
+    GAIN,
+    MIDDLE,
+    comparison_page,
+    scale_words,
+    window_words,
+)
 from vdsr.inference.pipeline import RowBuffer, ValueRange
 from vdsr.outputs import refuse_existing, write_whole
-from vdsr.report.page import data_uri, figure, page
-from vdsr.report.slider import slider
-
-# Of a residual picture: what stands for nothing added, and for each level of 255 added.
-MIDDLE, GAIN = 128, 4
-# Sides of the window that a page shows: what a browser opens at once.
-WINDOW = 1600
 
 Added = NDArray[np.float32]
 
@@ -81,6 +81,7 @@ class Beside:
         values: what is black and white in the picture.
         gray: whether the network adds to all colors alike, so that one plane shows all.
         title: of the page.
+        small: layout of the picture, and what gives its strips.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Beside:
         values: ValueRange,
         gray: bool,
         title: str,
+        small: tuple[PixelLayout, Callable[[], Iterable[Samples]]],
     ) -> None:
         self._extras, self._layout = extras, layout
         self._bicubic = RowBuffer(bicubic, layout.height)
@@ -100,7 +102,10 @@ class Beside:
         self._planes = 1 if gray else self._colors
         self._stack = ExitStack()
         self._writer: PictureWriter | None = None
-        self._window = _Window.of(layout, 1 + 2 * self._colors) if extras.compare else None
+        self._comparison: Comparison | None = None
+        if extras.compare is not None:
+            names = ("bicubic", "vdsr")
+            self._comparison = Comparison(layout, values, names, small=small)
         self._row = 0
 
     def __enter__(self) -> Self:
@@ -131,12 +136,14 @@ class Beside:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
         if kind is None and self._extras.compare is not None:
-            write_whole(self._extras.compare, self._page(), overwrite=self._extras.overwrite)
+            assert self._comparison is not None
+            text = comparison_page(self._title, self._comparison)
+            write_whole(self._extras.compare, text, overwrite=self._extras.overwrite)
 
     @property
     def scale(self) -> str:
         """What the grays of a residual picture mean, in words."""
-        return f"{MIDDLE} + {GAIN} x (result - bicubic), in levels of 0..255"
+        return scale_words(("bicubic", "result"))
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -145,8 +152,8 @@ class Beside:
         found = []
         if residual is not None:
             found.append(f"{residual}: what was added: {self.scale}")
-        if compare is not None and self._window is not None and self._window.is_part:
-            found.append(f"{compare}: shows {self._window.words}")
+        if self._comparison is not None and self._comparison.is_part:
+            found.append(f"{compare}: shows {window_words(self._comparison)}")
         return tuple(found)
 
     def take(self, band: Samples) -> None:
@@ -162,10 +169,8 @@ class Beside:
         shown = _rounded(MIDDLE + GAIN * added)
         if self._writer is not None:
             self._writer.write(shown)
-        if self._window is not None:
-            one = shown.mean(axis=2, keepdims=True, dtype=np.float32)
-            parts = (_rounded(one), _rounded(plain), _rounded(result))
-            self._window.take(np.concatenate(parts, axis=2), self._row)
+        if self._comparison is not None:
+            self._comparison.take(bicubic, band)
         self._row += len(band)
 
     def _levels(self, band: Samples) -> Added:
@@ -174,66 +179,6 @@ class Beside:
         colors = band[..., : self._colors].astype(np.float32)
         levels: Added = (colors - np.float32(low)) * np.float32(255.0 / (high - low))
         return levels
-
-    def _page(self) -> str:
-        assert self._window is not None
-        pixels, count = self._window.pixels, self._colors
-        plain, result = pixels[..., 1 : 1 + count], pixels[..., 1 + count :]
-        height, width = pixels.shape[:2]
-        body = (
-            f"<p>Shown is {html.escape(self._window.words)}. Drag the line, or move it by the arrow"
-            " keys.</p>",
-            slider(
-                data_uri(plain),
-                data_uri(result),
-                names=("bicubic", "vdsr"),
-                width=width,
-                height=height,
-            ),
-            figure(pixels[..., 0], f"what was added: {self.scale}"),
-        )
-        return page(self._title, body)
-
-
-class _Window:
-    """The middle of a picture, collected from its bands."""
-
-    def __init__(self, rows: slice, columns: slice, layout: PixelLayout, planes: int) -> None:
-        self._rows, self._columns, self._layout = rows, columns, layout
-        shape = (rows.stop - rows.start, columns.stop - columns.start, planes)
-        self.pixels = np.zeros(shape, np.uint8)
-
-    @classmethod
-    def of(cls, layout: PixelLayout, planes: int) -> Self:
-        def middle(length: int) -> slice:
-            shown = min(length, WINDOW)
-            return slice((length - shown) // 2, (length + shown) // 2)
-
-        return cls(middle(layout.height), middle(layout.width), layout, planes)
-
-    @property
-    def is_part(self) -> bool:
-        """Whether the picture is larger."""
-        height, width = self.pixels.shape[:2]
-        return bool(height < self._layout.height or width < self._layout.width)
-
-    @property
-    def words(self) -> str:
-        """What of the picture it is."""
-        height, width = self.pixels.shape[:2]
-        whole = f"{self._layout.width}x{self._layout.height} px"
-        left, top = self._columns.start, self._rows.start
-        return (
-            f"the {width}x{height} px from ({left}, {top}) on, of {whole}"
-            if self.is_part
-            else (f"the whole picture, {whole}")
-        )
-
-    def take(self, band: NDArray[np.uint8], top: int) -> None:
-        first, last = max(top, self._rows.start), min(top + len(band), self._rows.stop)
-        if first < last:
-            goal = slice(first - self._rows.start, last - self._rows.start)
-            self.pixels[goal] = band[first - top : last - top, self._columns]
 
 
 def _rounded(levels: Added) -> NDArray[np.uint8]:

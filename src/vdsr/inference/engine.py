@@ -222,6 +222,7 @@ class Engine:
             plan.without_network().run(picture.strips(), None),
             values=values,
             gray=self.model.architecture.planes == 1,
+            small=(picture.layout, picture.strips),
             title=f"{Path(picture.name).name or 'a picture'}, x{plan.scale:g} by {metadata.name}"
             f" {metadata.version}",
         )

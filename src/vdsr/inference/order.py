@@ -38,6 +38,7 @@ class FileOptions(SizeOptions, total=False):
     overwrite: bool
     residual: str | os.PathLike[str] | None
     compare: str | os.PathLike[str] | None
+    report: str | os.PathLike[str] | None
     in_place: bool
     pages: str | None
 
@@ -57,7 +58,8 @@ class Order:
         quality: 1..100, for lossy formats; None for the format's own.
         overwrite: whether an existing output may be replaced.
         residual: picture file of what was added to bicubic, see `vdsr.inference.beside`.
-        compare: HTML file that shows bicubic and the result, with a slider between.
+        compare: HTML file that compares bicubic and the result, see
+            `vdsr.inference.comparison_page`; also called `report`.
         in_place: whether the output is the input itself, which is replaced when it is whole.
         progress: called after every tile.
     """
@@ -115,6 +117,12 @@ class Order:
                 hint = f": did you mean {near[0]!r}?" if near else f": {', '.join(known)} are"
                 raise TypeError(f"{caller}() has no keyword argument {name!r}{hint}")
         rest = dict(options)
+        # A page has two names: it compares, and it is a report.
+        reported = rest.pop("report", None)
+        if reported is not None:
+            if rest.get("compare") is not None:
+                raise UsageError("report and compare name the same page: give one of them")
+            rest["compare"] = reported
         size = {f.name: rest.pop(f.name) for f in fields(Target) if f.name in rest}
         target = rest.pop("target", None)
         if target is None:

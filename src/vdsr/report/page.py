@@ -20,6 +20,10 @@ svg{width:100%;max-width:760px;font-size:13px;overflow:visible}
 figure{margin:0}figcaption{font-size:13px;color:#555}
 .pictures figcaption{max-width:192px}
 .pictures img{width:192px;image-rendering:pixelated;display:block}
+.pictures.large img{width:auto;max-width:100%}.pictures.large figcaption{max-width:none}
+.pictures.maps figure{flex:1 1 300px}.pictures.maps img{width:100%}
+.pictures.crops{flex-wrap:nowrap}.pictures.crops figure{flex:0 1 256px;min-width:0}
+.pictures.crops img{width:100%}.pictures.maps figcaption{max-width:none}
 .warning{border-left:4px solid #d55e00;padding-left:.8em}
 """
 
@@ -58,6 +62,12 @@ def figure(picture: NDArray[np.uint8], caption: str) -> str:
     )
 
 
-def figures(pictures: Iterable[str]) -> str:
-    """Figures side by side."""
-    return f'<div class="pictures">{"".join(pictures)}</div>'
+def figures(pictures: Iterable[str], *, kind: str = "") -> str:
+    """Figures beside each other.
+
+    Args:
+        pictures: figures.
+        kind: empty for small ones; `large` for the size they have; `maps` for two in a row;
+            `crops` for all in a row.
+    """
+    return f'<div class="{f"pictures {kind}".strip()}">{"".join(pictures)}</div>'

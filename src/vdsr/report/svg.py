@@ -165,6 +165,43 @@ def bars(values: Sequence[tuple[str, float]], *, unit: str) -> str:
     return _document(parts, unit, height=_BAR_HEIGHT * len(values))
 
 
+def columns(values: Sequence[tuple[int, float]], *, across: str, label: str) -> str:
+    """A histogram: columns beside each other, as high as the fourth root of their shares.
+
+    So a share of one in a million is still seen.
+
+    Args:
+        values: place and share, 0..1, at least one.
+        across: of the horizontal axis.
+        label: of the vertical axis.
+
+    Returns:
+        An `<svg>` document.
+    """
+    first, last = values[0][0], values[-1][0]
+    wide = (_WIDTH - _LEFT - 20) / (last - first + 1)
+    low, high = _HEIGHT - _BOTTOM, _HEIGHT - _TOP - _BOTTOM
+    parts = [f'<text x="{_LEFT}" y="{_TOP - 10}">{html.escape(label)}</text>']
+    for share, mark in ((1.0, "100%"), (0.1, "10%"), (0.01, "1%"), (1e-4, "0.01%"), (0.0, "0")):
+        y = low - high * share**0.25
+        parts.append(
+            f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - 20}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{mark}</text>'
+        )
+    for place, share in values:
+        x, tall = _LEFT + wide * (place - first), high * share**0.25
+        parts.append(
+            f'<rect x="{x:.1f}" y="{low - tall:.1f}" width="{max(1.0, wide - 1):.1f}"'
+            f' height="{tall:.1f}" fill="{COLORS[1]}"><title>{place:+d}: {share:.4%}</title></rect>'
+        )
+        if place % 8 == 0:
+            middle = f'<text x="{x + wide / 2:.1f}" text-anchor="middle"'
+            parts.append(f'{middle} y="{low + 16}">{place:+d}</text>')
+    middle = f'<text x="{_WIDTH / 2}" text-anchor="middle"'
+    parts.append(f'{middle} y="{_HEIGHT - 6}">{html.escape(across)}</text>')
+    return _document(parts, label)
+
+
 def _dot(x: float, y: float, color: str) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/>'
 
