@@ -117,7 +117,7 @@ def test_tiles_of_an_ensemble_equal_the_whole(fold: int, planes: int):
     y = np.random.default_rng(0).random((planes, 61, 47), np.float32)
     file = model(layers)
     with vdsr.Upscaler(file, precision="fp32") as upscaler:
-        run = ensembled(upscaler._engine.network.run, fold)
+        run = ensembled(upscaler._engines.first.network.run, fold)
         halo = file.architecture.halo
         whole = run(y[None])[0]
         given = y if planes > 1 else y[0]

@@ -75,7 +75,7 @@ def stubbed(
     )
     return map_pictures(
         iter(images),
-        lambda: engine,
+        lambda: lambda picture: engine,
         Order(target=Target(scale=2)),
         in_flight=in_flight,
         workers=workers or in_flight,
@@ -498,7 +498,7 @@ def test_networks_are_opened_once_for_each_number(monkeypatch):
         for in_flight in (1, 2, 5, None, 1):
             assert len(list(upscaler.map([gray(9)] * 3, scale=2, in_flight=in_flight))) == 3
         assert opened == [1, 2]
-        networks = [upscaler._engine.network, *upscaler._parallel.values()]
+        networks = [upscaler._engines.first.network, *upscaler._engines._parallel.values()]
     for network in networks:
         with pytest.raises(BackendError, match="closed"):
             network.run(np.zeros((1, 1, 4, 4), np.float32))

@@ -92,7 +92,7 @@ def test_the_residual_is_the_networks(small: Upscaler):
     image = picture((16, 16, 3), "float32") * np.float32(0.2) + np.float32(0.4)
     planes = imresize(image.transpose(2, 0, 1), scale=2.0)
     luma = (STUDIO.luma(planes * np.float32(255)) / np.float32(255)).astype(np.float32)
-    restored = small._engine.network.run(luma[None, None])[0, 0]
+    restored = small._engines.first.network.run(luma[None, None])[0, 0]
     result = small.upscale(image, scale=2).transpose(2, 0, 1).astype(np.float64) * 255
     assert np.abs(STUDIO.luma(result) - restored * 255).max() < 1e-3
 
@@ -152,7 +152,7 @@ def test_strips_bands_and_tiles_equal_the_whole(bands: int, target: Target):
     layout = PixelLayout(width=47, height=61, bands=bands, dtype="uint8")
     values = ValueRange.of("uint8", [], bands == 4)
     with Upscaler(model) as upscaler:
-        run = upscaler._engine.network.run
+        run = upscaler._engines.first.network.run
         whole, cut = (
             plan_picture(layout, values, target, model=model, run=run, budget=500 * MIB, tile=tile)
             for tile in (None, 19)
@@ -171,7 +171,7 @@ def test_a_picture_that_ends_early_is_an_error():
     layout = PixelLayout(width=8, height=8, bands=1, dtype="uint8")
     values = ValueRange.of("uint8", [], False)
     with Upscaler(model) as upscaler:
-        run = upscaler._engine.network.run
+        run = upscaler._engines.first.network.run
         target = Target(scale=2)
         plan = plan_picture(
             layout, values, target, model=model, run=run, budget=500 * MIB, tile=None

@@ -332,7 +332,7 @@ def test_numbers_of_numpy_are_numbers(small: Upscaler, scale):
 
 def test_memory_can_be_named_in_words():
     with Upscaler(zero_network(), max_memory="1GiB") as upscaler:
-        assert upscaler._engine.max_memory == 1024 * MIB
+        assert upscaler._engines.first.max_memory == 1024 * MIB
     for bad in ("much", "1 MiB", 0, -5, 1.5, True, [1]):
         with pytest.raises(ValueError, match=r"memory|size"):
             Upscaler(zero_network(), max_memory=bad)

@@ -26,8 +26,8 @@ def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None
     """
     from vdsr.benchmark import machine
     from vdsr.inference import backends, cpu, memory
-    from vdsr.inference.selection import select
-    from vdsr.model.file import DEFAULT_MODEL, load_model, shipped_models
+    from vdsr.inference.selection import automatic_models
+    from vdsr.model.file import load_model, shipped_models
 
     check_outputs(json=json, overwrite=overwrite)
     model = load_model()
@@ -56,13 +56,22 @@ def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None
         "backends": {name: _backend(name, model) for name in backends.BACKENDS},
         "models": list(shipped_models()),
     }
-    used, choice = select(DEFAULT_MODEL)
-    found["would_use"] = {
-        "model": f"{used.metadata.name} {used.metadata.version}",
+    clean, damaged = automatic_models()
+    found["would_use"] = _use(clean)
+    found["would_use_when_damaged"] = _use(damaged)
+    report(_text(found), found, quiet=quiet, json=json)
+
+
+def _use(model: str) -> dict[str, str]:
+    """What a shipped model would be run in, and on."""
+    from vdsr.inference.selection import select
+
+    file, choice = select(model)
+    return {
+        "model": f"{file.metadata.name} {file.metadata.version}",
         "backend": choice.backend,
         "precision": choice.precision,
     }
-    report(_text(found), found, quiet=quiet, json=json)
 
 
 def _text(found: dict[str, Any]) -> str:
@@ -82,9 +91,11 @@ def _text(found: dict[str, Any]) -> str:
     for extra, packages in found["extras"].items():
         states = (f"{name} {number or 'missing'}" for name, number in packages.items())
         rows.append((f"extra {extra}", ", ".join(states)))
-    use = found["would_use"]
     rows.append(("models", ", ".join(found["models"])))
-    rows.append(("would use", f"{use['model']}, {use['precision']}, on {use['backend']}"))
+    clean, damaged = found["would_use"], found["would_use_when_damaged"]
+    for label, use in (("would use", clean), ("for damaged pictures", damaged)):
+        if label == "would use" or use != clean:
+            rows.append((label, f"{use['model']}, {use['precision']}, on {use['backend']}"))
     return "\n".join(f"{name:<21}{value}" for name, value in rows)
 
 

@@ -20,7 +20,7 @@ from vdsr.extras import require
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
-    from vdsr.evaluation.candidates import Candidate
+    from vdsr.evaluation.candidates import Automatic, Candidate
     from vdsr.evaluation.evaluate import Row
     from vdsr.evaluation.fid import FeatureNetwork
     from vdsr.model.file import ModelFile
@@ -44,7 +44,7 @@ def evaluate(
             "--model",
             "-m",
             metavar="NAME|FILE",
-            help="A shipped model, or a model file; may be repeated. (default: vdsr)",
+            help="A shipped model, a model file, or auto; may be repeated. (default: vdsr)",
         ),
     ] = None,
     scales: Annotated[
@@ -57,7 +57,8 @@ def evaluate(
             "--protocol",
             "-p",
             metavar="NAME",
-            help="paper, float, file, fixed256; or several. (default: paper)",
+            help="paper, float, file, fixed256, jpeg:Q, noise:S, restore-jpeg:Q; or several."
+            " (default: paper)",
         ),
     ] = None,
     crop: Annotated[
@@ -152,7 +153,6 @@ def evaluate(
     from vdsr.evaluation.report import as_csv, as_text
 
     wanted = _metrics(metrics, fid_network)
-    numbers = parse_numbers(scales or "2,3,4", "--scales", "2,3,4")
     names, found = parse_names(protocol or "paper"), parse_names(backend)
     require(
         *(name for name in ("onnxruntime", "torch") if name in found),
@@ -162,7 +162,7 @@ def evaluate(
     settings = [
         EvaluationSettings(
             protocol=name,
-            scales=numbers,
+            scales=_scales(name, scales),
             crop=crop,
             inputs=inputs,
             consistency="consistency" in wanted,
@@ -193,6 +193,15 @@ def evaluate(
         write_whole(page, _page(rows, warnings))
 
 
+def _scales(protocol: str, typed: str | None) -> tuple[int, ...]:
+    from vdsr.evaluation.protocols import check_protocol
+
+    damaged = check_protocol(protocol)
+    if damaged is not None and damaged.keeps_size and typed is None:
+        return (1,)
+    return parse_numbers(typed or "2,3,4", "--scales", "2,3,4")
+
+
 def _metrics(typed: str, fid_network: Path | None) -> list[str]:
     metrics = parse_names(typed)
     unknown = [name for name in metrics if name not in METRICS]
@@ -220,10 +229,10 @@ def _fid(path: Path | None) -> FeatureNetwork:
 
 def _candidates(
     models: list[str], backends: str, precisions: str, threads: int | None
-) -> list[Candidate]:
+) -> list[Candidate | Automatic]:
     """Every model on every backend in every precision that is asked for."""
-    from vdsr.evaluation.candidates import Candidate
-    from vdsr.inference.selection import int8_form
+    from vdsr.evaluation.candidates import Automatic, Candidate
+    from vdsr.inference.selection import AUTO, int8_form
     from vdsr.model.file import load_model
 
     wanted = parse_names(precisions)
@@ -232,11 +241,14 @@ def _candidates(
         (model, precision): (int8_form(model) if precision == "int8" else None) or model
         for model in models
         for precision in wanted
+        if model != AUTO
     }
     files = {name: load_model(name) for name in dict.fromkeys(names.values())}
     shown = dict(_named(files))
     return [
-        Candidate(
+        Automatic(backend=backend, precision=precision, threads=threads)
+        if model == AUTO
+        else Candidate(
             files[names[model, precision]],
             backend=backend,
             precision=precision,

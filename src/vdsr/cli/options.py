@@ -8,7 +8,12 @@ import typer
 
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", metavar="NAME|FILE", help="A shipped model, or a model file."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE",
+        help="A shipped model, or a model file; auto chooses by damage.",
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -62,7 +62,7 @@ def upscale(
     restore: Annotated[
         bool, typer.Option("--restore", help="Keep the size: run the network on the picture as is.")
     ] = False,
-    model: Model = "vdsr",
+    model: Model = "auto",
     backend: Annotated[
         str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
     ] = "auto",
@@ -360,6 +360,8 @@ def _preview_of(goal: Path) -> Path:
 
 def _report(result: Result, *, quiet: bool, json: str | None, talk: bool) -> None:
     if not quiet:
+        if result.why is not None:
+            say(f"{result.input}: {result.model} was chosen: {result.why}")
         for notice in result.notices:
             say(f"{result.input}: note: {notice}")
     several = f" and {result.pages - 1} more pages" if result.pages > 1 else ""

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError
+from vdsr.errors import InputError, UsageError
+from vdsr.evaluation.damaged_protocols import DamagedProtocol
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.inference import backends
+from vdsr.inference.selection import AUTO
+from vdsr.inference.target import Target
 from vdsr.inference.tiling import run_tiled
 from vdsr.inference.upscaler import Upscaler
 from vdsr.model.architecture import FloatArray
@@ -76,7 +79,7 @@ class Candidate:
 
     def open(self, protocol: str) -> None:
         """Load what `protocol` needs, so that the first picture is not charged with it."""
-        _ = self._upscaler if protocol == "file" else self._network
+        _ = self._upscaler if is_of_files(protocol) else self._network
 
     def luma(self, y: FloatArray) -> FloatArray:
         """See `vdsr.evaluation.cases.Network.luma`."""
@@ -84,23 +87,88 @@ class Candidate:
         restored = run_tiled(self._network.run, y, net.halo, fold=net.fold)
         return restored if net.planes == 1 else restored[0]
 
-    def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:
+    def picture(
+        self, low: NDArray[np.uint8] | bytes, scale: int
+    ) -> tuple[NDArray[np.uint8], float]:
         """See `vdsr.evaluation.cases.Network.picture`: through real files.
 
         Raises:
             VdsrError: as `Upscaler.upscale`.
         """
-        with tempfile.TemporaryDirectory(prefix="vdsr-") as name:
-            source, goal = Path(name) / "low.png", Path(name) / "high.png"
-            write_picture(source, low)
-            result = self._upscaler.upscale(source, goal, scale=scale)
-            return read_picture(goal), result.seconds
+        return _through_files(self._upscaler, low, scale)
 
     def close(self) -> None:
         """Give back the networks that were opened."""
         for opened in ("_network", "_upscaler"):
             if opened in self.__dict__:
                 self.__dict__.pop(opened).close()
+
+
+class Automatic:
+    """What the program does by itself: a model chosen for each picture. For files alone.
+
+    Args:
+        backend, precision, threads: as `Candidate` takes them.
+
+    Raises:
+        BackendError: if the backend or precision cannot be had.
+    """
+
+    name = AUTO
+    model_luma = "studio"
+    planes = 1
+
+    def __init__(
+        self, *, backend: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        self._upscaler = Upscaler(AUTO, backend=backend, precision=precision, threads=threads)
+        self.backend, self.precision = self._upscaler.backend, self._upscaler.precision
+
+    def open(self, protocol: str) -> None:
+        """See `Candidate.open`.
+
+        Raises:
+            UsageError: for a protocol that is not of files.
+        """
+        if not is_of_files(protocol):
+            raise UsageError(
+                f"the model {AUTO} is chosen by the picture, and {protocol} gives luma alone: name"
+                " a model"
+            )
+        self._upscaler.upscale(np.zeros((_WARM_UP, _WARM_UP), np.uint8), scale=2)
+
+    def luma(self, y: FloatArray) -> FloatArray:
+        """Never asked for: see `open`."""
+        raise NotImplementedError
+
+    def picture(
+        self, low: NDArray[np.uint8] | bytes, scale: int
+    ) -> tuple[NDArray[np.uint8], float]:
+        """See `Candidate.picture`."""
+        return _through_files(self._upscaler, low, scale)
+
+    def close(self) -> None:
+        """Give back the networks."""
+        self._upscaler.close()
+
+
+def is_of_files(protocol: str) -> bool:
+    """Whether a protocol goes from file to file, through the whole program."""
+    return protocol == "file" or DamagedProtocol.parse(protocol) is not None
+
+
+def _through_files(
+    upscaler: Upscaler, low: NDArray[np.uint8] | bytes, scale: int
+) -> tuple[NDArray[np.uint8], float]:
+    with tempfile.TemporaryDirectory(prefix="vdsr-") as name:
+        source, goal = Path(name) / "low", Path(name) / "high.png"
+        if isinstance(low, bytes):
+            source.write_bytes(low)
+        else:
+            write_picture(source, low)
+        target = Target(restore=True) if scale == 1 else Target(scale=scale)
+        result = upscaler.upscale(source, goal, target=target)
+        return read_picture(goal), result.seconds
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = False) -> None:

@@ -43,12 +43,14 @@ class Network(Interface):
         """Restore luma / 255, float32 `[H, W]` (or `[3, H, W]`, see `planes`), to `[H, W]`."""
         ...
 
-    def picture(self, low: NDArray[np.uint8], scale: int) -> tuple[NDArray[np.uint8], float]:
+    def picture(
+        self, low: NDArray[np.uint8] | bytes, scale: int
+    ) -> tuple[NDArray[np.uint8], float]:
         """Enlarge a picture from file to file.
 
         Args:
-            low: uint8 `[h, w]` or `[h, w, 3]`.
-            scale: 2, 3, 4, ...
+            low: uint8 `[h, w]` or `[h, w, 3]`; or a JPEG file.
+            scale: 2, 3, 4, ...; 1 restores the picture in its own size.
 
         Returns:
             uint8 `[h x scale, w x scale]` or `[..., 3]`, and the seconds it took.
@@ -112,6 +114,8 @@ class Case:
         restore: from a network to its result, and the seconds that it took.
         reading: what `psnr` and `ssim` stand for.
         further: other readings of the same result, by a suffix: `rgb` gives `psnr_rgb`.
+        outside: of a result, how much of it contradicts the JPEG that it was made from, see
+            `vdsr.imaging.jpeg_intervals`, percent; None where it was made from no JPEG.
     """
 
     bicubic: Picture
@@ -119,6 +123,7 @@ class Case:
     restore: Callable[[Network], tuple[Picture, float]]
     reading: Reading
     further: Mapping[str, Reading] = field(default_factory=dict)
+    outside: Callable[[Picture], float] | None = None
 
     @property
     def shown(self) -> Reading:

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from vdsr.data.datasets import Dataset
 from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, UsageError, among
-from vdsr.evaluation.candidates import BICUBIC, Candidate, read_picture
+from vdsr.evaluation.candidates import BICUBIC, Automatic, Candidate, read_picture
 from vdsr.evaluation.cases import Case, Picture
 from vdsr.evaluation.cutouts import Cutout, cut_out
 from vdsr.evaluation.fid import PATCH, FeatureNetwork, Features, frechet_distance, patches
-from vdsr.evaluation.protocols import CROPS, PROTOCOLS, prepare
+from vdsr.evaluation.protocols import CROPS, check_protocol, prepare
 
 SMALLEST_SCALE, LARGEST_SCALE = 2, 8
+# The first row of a protocol that enlarges nothing.
+UNTOUCHED = "input"
 
 OnStep = Callable[[int, int, str], None]
 
@@ -28,11 +30,12 @@ class EvaluationSettings:
     """How to measure.
 
     Attributes:
-        protocol: one of `PROTOCOLS`.
-        scales: 2..8.
+        protocol: one of `PROTOCOLS`, with numbers for its capitals.
+        scales: 2..8; 1 alone where a protocol keeps the size.
         crop: `single` or `cumulative`; see `vdsr.evaluation.protocols.cropped`.
         inputs: folder of enlarged pictures, for `fixed256`; None makes them.
-        consistency: whether results are also shrunk again and compared with the input.
+        consistency: whether results are also shrunk again and compared with the input, and
+            with the intervals of a JPEG that they were made from.
         speed: whether seconds per megapixel of output are given.
         fid: the network whose features are compared; None for no FID.
         cutouts: whether cut-outs are kept, for a report.
@@ -51,13 +54,13 @@ class EvaluationSettings:
     cutouts: bool = False
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise UsageError(
-                f"unknown protocol {self.protocol!r}: {among(self.protocol, PROTOCOLS)}"
-            )
+        damaged = check_protocol(self.protocol)
         if self.crop not in CROPS:
             raise UsageError(f"unknown crop {self.crop!r}: {among(self.crop, CROPS)}")
-        if not self.scales or not all(SMALLEST_SCALE <= s <= LARGEST_SCALE for s in self.scales):
+        if damaged is not None and damaged.keeps_size:
+            if self.scales != (1,):
+                raise UsageError(f"the protocol {self.protocol} keeps the size: its scale is 1")
+        elif not self.scales or not all(SMALLEST_SCALE <= s <= LARGEST_SCALE for s in self.scales):
             raise UsageError(f"scales are {SMALLEST_SCALE} to {LARGEST_SCALE}, not {self.scales}")
         fixed = self.protocol == "fixed256"
         if fixed and self.crop != "single":
@@ -66,6 +69,11 @@ class EvaluationSettings:
             raise UsageError(f"the protocol {self.protocol} makes its own low-resolution pictures")
         if fixed and self.consistency:
             raise UsageError("the protocol fixed256 has no low-resolution picture to agree with")
+
+    @property
+    def baseline(self) -> str:
+        """What the first row is of: bicubic, or the picture as it is."""
+        return UNTOUCHED if self.scales == (1,) else BICUBIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +159,7 @@ class Row:
 def evaluate(
     dataset: Dataset,
     settings: EvaluationSettings,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate | Automatic],
     *,
     progress: OnStep | None = None,
 ) -> Iterator[Row]:
@@ -225,7 +233,9 @@ def _input_of(path: Path, scale: int, folder: Path) -> Path:
 class _Tally:
     """Collects what one candidate does on all pictures at one scale; bicubic if None."""
 
-    def __init__(self, settings: EvaluationSettings, candidate: Candidate | None = None) -> None:
+    def __init__(
+        self, settings: EvaluationSettings, candidate: Candidate | Automatic | None = None
+    ) -> None:
         self._settings = settings
         self._candidate = candidate
         self._images: list[ImageResult] = []
@@ -266,6 +276,8 @@ class _Tally:
         agreement = case.reading.consistency(result) if self._settings.consistency else None
         if agreement is not None:
             figures["consistency"] = agreement
+        if case.outside is not None and self._settings.consistency:
+            figures["outside_percent"] = case.outside(result)
         if self._settings.speed:
             figures["seconds_per_megapixel"] = seconds / case.pixels * 1e6
         return figures
@@ -288,7 +300,7 @@ class _Tally:
             scale=scale,
             protocol=settings.protocol,
             crop=settings.crop,
-            model=BICUBIC if candidate is None else candidate.name,
+            model=settings.baseline if candidate is None else candidate.name,
             precision=None if candidate is None else candidate.precision,
             backend=None if candidate is None else candidate.backend,
             psnr=float(np.mean([image.psnr for image in images])),

@@ -31,16 +31,18 @@ def prepare_file(original: NDArray[np.uint8], scale: int) -> Case:
     Returns:
         A case whose results are uint8 pictures of the shape of `original`.
     """
-    low = _picture(shrink(_planes(original), scale))
+    low = as_picture(shrink(as_planes(original), scale))
     start = time.perf_counter()
-    enlarged = _picture(enlarge(_planes(low), scale))
+    enlarged = as_picture(enlarge(as_planes(low), scale))
     seconds = time.perf_counter() - start
 
     def restore(network: Network) -> tuple[NDArray[np.uint8], float]:
         return network.picture(low, scale)
 
-    luma = Reading(view=_luma, original=_luma(original), low=_luma(low), border=scale)
-    color = Reading(view=_planes, original=_planes(original), low=_planes(low), border=scale)
+    luma = Reading(
+        view=luma_plane, original=luma_plane(original), low=luma_plane(low), border=scale
+    )
+    color = Reading(view=as_planes, original=as_planes(original), low=as_planes(low), border=scale)
     return Case(
         bicubic=enlarged,
         bicubic_seconds=seconds,
@@ -50,17 +52,19 @@ def prepare_file(original: NDArray[np.uint8], scale: int) -> Case:
     )
 
 
-def _planes(picture: NDArray[np.uint8]) -> Planes:
+def as_planes(picture: NDArray[np.uint8]) -> Planes:
     """`[H, W]` or `[H, W, 3]` as float64 `[C, H, W]`."""
     planes = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
     return np.ascontiguousarray(planes, np.float64)
 
 
-def _picture(planes: Planes) -> NDArray[np.uint8]:
+def as_picture(planes: Planes) -> NDArray[np.uint8]:
+    """The inverse of `as_planes`, rounded and clipped."""
     picture = rounded(planes).astype(np.uint8)
     return picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
 
 
-def _luma(picture: NDArray[np.uint8]) -> Planes:
-    planes = _planes(picture)
+def luma_plane(picture: NDArray[np.uint8]) -> Planes:
+    """Studio luma of `[H, W, 3]`, `[H, W]` as it is: float64 `[1, H, W]`, not rounded."""
+    planes = as_planes(picture)
     return planes if len(planes) == 1 else STUDIO.luma(planes)[None]

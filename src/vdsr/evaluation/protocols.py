@@ -8,6 +8,7 @@
     nothing is ever rounded. The output is clipped to 0..255; bicubic, in its script, is not.
 `file`: see `vdsr.evaluation.file_protocol`.
 `fixed256`: see `vdsr.evaluation.opencv_protocol`.
+`jpeg:Q`, `noise:S`, `restore-jpeg:Q`: see `vdsr.evaluation.damaged_protocols`.
 
 The first two work on studio-range BT.601 luma, shrink and enlarge it with MATLAB's
 bicubic, and shave as many px as the scale. Figures of different protocols must never
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import UsageError
+from vdsr.errors import UsageError, among
 from vdsr.evaluation.cases import Case, Network, Plane, Planes, Reading, Score, clipped, rounded
+from vdsr.evaluation.damaged_protocols import DAMAGED, DamagedProtocol, prepare_damaged
 from vdsr.imaging.color import RANGES, STUDIO, ColorRange
 from vdsr.imaging.degrade import Any_, crop_to_multiple, enlarge, shrink
 from vdsr.model.architecture import FloatArray
 
-PROTOCOLS = ("paper", "float", "file", "fixed256")
+PROTOCOLS = ("paper", "float", "file", "fixed256", *DAMAGED)
 CROPS = ("single", "cumulative")
 _LUMA_PROTOCOLS = PROTOCOLS[:2]
 
@@ -62,7 +64,7 @@ def prepare(
     Args:
         image: the original, uint8 `[H, W]` or `[H, W, 3]` RGB.
         scale: 2, 3, 4, ...
-        protocol: one of `PROTOCOLS`.
+        protocol: one of `PROTOCOLS`, with numbers for its capitals.
         crop: see `cropped`.
         given: the picture to be restored, already enlarged, uint8, for `fixed256` alone.
 
@@ -71,14 +73,17 @@ def prepare(
         MissingExtra: for `fixed256` without OpenCV.
         ValueError: for a picture that is too small.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"unknown protocol {protocol!r}: {', '.join(PROTOCOLS)}")
+    damaged = check_protocol(protocol)
     if protocol == "fixed256":
         from vdsr.evaluation.opencv_protocol import prepare_fixed
 
         return prepare_fixed(image, scale, given)
     if given is not None:
         raise UsageError(f"the protocol {protocol} makes its own low-resolution pictures")
+    if damaged is not None:
+        if damaged.keeps_size != (scale == 1):
+            raise UsageError(f"the protocol {protocol} is not for x{scale}")
+        return prepare_damaged(cropped(image, scale, crop, channels_last=True), scale, damaged)
     if protocol == "file":
         from vdsr.evaluation.file_protocol import prepare_file
 
@@ -89,6 +94,21 @@ def prepare(
         protocol,
         cropped(_chroma(image, protocol), scale, crop),
     )
+
+
+def check_protocol(name: str) -> DamagedProtocol | None:
+    """See that there is such a protocol.
+
+    Returns:
+        What is done to pictures; None for a protocol of clean ones.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    damaged = DamagedProtocol.parse(name)
+    if damaged is None and (name not in PROTOCOLS or name in DAMAGED):
+        raise UsageError(f"unknown protocol {name!r}: {among(name, PROTOCOLS)}")
+    return damaged
 
 
 def _chroma(image: NDArray[np.uint8], protocol: str) -> Planes:

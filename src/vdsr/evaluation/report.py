@@ -18,6 +18,7 @@ _FORMATS = {
     "consistency": "{:.2f}",
     "seconds_per_megapixel": "{:.2f}",
     "fid": "{:.3f}",
+    "outside_percent": "{:.2f}",
 }
 _TITLES = {
     "psnr": "PSNR dB",
@@ -25,6 +26,7 @@ _TITLES = {
     "consistency": "consistency dB",
     "seconds_per_megapixel": "s/Mpixel",
     "fid": "FID",
+    "outside_percent": "outside %",
 }
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +61,7 @@ class Result:
         peak_memory_bytes: largest resident size of the process so far.
         notices: what was changed or could not be kept, a line each.
         pages: how many were enlarged; size and scale are those of the first.
+        why: `auto` chose this model; None where nothing was chosen.
     """
 
     input: str
@@ -76,12 +77,15 @@ class Result:
     peak_memory_bytes: int
     notices: tuple[str, ...] = ()
     pages: int = 1
+    why: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As an object for JSON; `pages` is in it where there are several."""
+        """As an object for JSON; `pages` where there are several, `why` where one was chosen."""
         content = asdict(self)
         if self.pages == 1:
             del content["pages"]
+        if self.why is None:
+            del content["why"]
         return content
 
 
@@ -96,6 +100,7 @@ class Engine:
         max_memory: bytes of working memory; None is half of what is free at the start of
             each picture.
         tile: largest side of a tile in px; None lets the memory decide.
+        why: this model was chosen for a picture; None where nothing was chosen.
     """
 
     model: ModelFile
@@ -103,6 +108,7 @@ class Engine:
     network: Backend
     max_memory: int | None
     tile: int | None
+    why: str | None = None
 
     def into_memory(
         self, picture: Picture, order: Order, values: ValueRange | None = None
@@ -159,6 +165,7 @@ class Engine:
             megapixels_per_second=plan.layout.width * plan.layout.height / seconds / 1e6,
             peak_memory_bytes=memory.peak_resident(),
             notices=notices,
+            why=self.why,
         )
         _log.info(
             "%s: %dx%d px in %.2f s", result.output, result.width, result.height, result.seconds
@@ -241,6 +248,8 @@ class Engine:
     def _provenance(self, picture: Picture, plan: Plan, order: Order) -> dict[str, str]:
         metadata, digest = self.model.metadata, picture.digest()
         how = {"Target": str(order.target)}
+        if self.why is not None:
+            how["ModelChosenFor"] = self.why
         if order.ensemble:
             how["Ensemble"] = "8"
         if order.consistent:
@@ -287,3 +296,7 @@ class Engine:
         except (InputError, OutOfMemory) as error:
             raise picture.named(error) from error
         return plan, values
+
+
+# Gives what enlarges a picture.
+EngineFor = Callable[[Picture], Engine]

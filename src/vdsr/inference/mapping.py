@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vdsr.errors import BackendError, InputError, OutOfMemory, UnsupportedType, VdsrError
 from vdsr.imaging.arrays import is_pillow
 from vdsr.imaging.files.images import Goal, is_encoded, is_goal, name_of
-from vdsr.inference.engine import Engine, Result
+from vdsr.inference.engine import EngineFor, Result
 from vdsr.inference.order import Order
 from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import TAKEN, opened
@@ -47,17 +47,21 @@ class Mapped(Generic[ItemT_co, ResultT_co]):
         result: an array for an array or a picture file (of a gray one `[H, W]`), a Pillow
             image for such an image, a `Result` for a pair; None if it failed.
         error: why it failed, with its path, or its number if it has none; else None.
+        model: name of the model it was made with; None if it failed.
+        why: `auto` chose that; None where nothing was chosen.
     """
 
     index: int
     source: ItemT_co
     result: ResultT_co | None = None
     error: VdsrError | None = None
+    model: str | None = None
+    why: str | None = None
 
 
 def map_pictures(
     images: Iterator[Item],
-    open_engine: Callable[[], Engine],
+    open_engines: Callable[[], EngineFor],
     order: Order,
     *,
     in_flight: int,
@@ -67,14 +71,14 @@ def map_pictures(
 
     Args:
         images, in_flight: see `Upscaler.map`.
-        open_engine: gives what enlarges, when the first picture is asked for.
+        open_engines: gives what enlarges each picture, when the first is asked for.
         order: what each picture is to become.
         workers: threads.
 
     Yields:
         One `Mapped` per picture, in order.
     """
-    engine = open_engine()
+    engine_for = open_engines()
     waiting: deque[Future[Mapped]] = deque()
     # Not `enumerate`, which holds a picture while the next one is waited for.
     count, ended = 0, False
@@ -92,7 +96,7 @@ def map_pictures(
                     waiting.append(Future())
                     waiting[-1].set_exception(error)
                 else:
-                    waiting.append(pool.submit(_enlarge, engine, count, item, order))
+                    waiting.append(pool.submit(_enlarge, engine_for, count, item, order))
                     count += 1
                     del item
             if not waiting:
@@ -102,10 +106,10 @@ def map_pictures(
         pool.shutdown(cancel_futures=True)
 
 
-def _enlarge(engine: Engine, index: int, item: Item, order: Order) -> Mapped:
+def _enlarge(engine_for: EngineFor, index: int, item: Item, order: Order) -> Mapped:
     name = _name(index, item)
     try:
-        return Mapped(index=index, source=item, result=_result(engine, item, order))
+        return _mapped(engine_for, index, item, order)
     except BackendError:  # closed or broken: the next picture would fare no better
         raise
     except VdsrError as error:
@@ -118,18 +122,27 @@ def _enlarge(engine: Engine, index: int, item: Item, order: Order) -> Mapped:
         raise
 
 
-def _result(engine: Engine, item: Item, order: Order) -> NDArray[Any] | PillowImage | Result:
+def _mapped(engine_for: EngineFor, index: int, item: Item, order: Order) -> Mapped:
+    result: NDArray[Any] | PillowImage | Result
     if isinstance(item, np.ndarray) and item.ndim == 4:
         raise InputError("a batch: give its pictures one by one")
     if isinstance(item, tuple | list):
         if len(item) != 2 or not is_goal(item[1]):
             raise UnsupportedType(f"a pair is (picture, output), not {item!r:.60}; {TAKEN}")
         if order.pages is not None and is_encoded(item[0]):
-            return enlarge_pages(engine, item[0], item[1], order)
+            result = enlarge_pages(engine_for, item[0], item[1], order)
+            return Mapped(
+                index=index, source=item, result=result, model=result.model, why=result.why
+            )
         with opened(item[0], order.page) as picture:
-            return engine.into_file(picture, item[1], order)
-    with opened(item, order.page) as picture:
-        return engine.into_memory(picture, order)
+            engine = engine_for(picture)
+            result = engine.into_file(picture, item[1], order)
+    else:
+        with opened(item, order.page) as picture:
+            engine = engine_for(picture)
+            result = engine.into_memory(picture, order)
+    name = engine.model.metadata.name
+    return Mapped(index=index, source=item, result=result, model=name, why=engine.why)
 
 
 def is_single(images: object) -> bool:

@@ -9,19 +9,19 @@ from vdsr.errors import UsageError
 from vdsr.imaging.files.decode import PictureReader, page_count
 from vdsr.imaging.files.images import Encoded, Goal, delivered, name_of, on_disk
 from vdsr.imaging.files.tiff_pages import join
-from vdsr.inference.engine import Engine, Result
+from vdsr.inference.engine import EngineFor, Result
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import of_file
 from vdsr.outputs import put, refuse_existing, refuse_same, work_folder
 
 
-def enlarge_pages(engine: Engine, image: Encoded, goal: Goal, order: Order) -> Result:
+def enlarge_pages(engine_for: EngineFor, image: Encoded, goal: Goal, order: Order) -> Result:
     """Enlarge each page by itself, and join them.
 
     A file of one page becomes what it would become without `pages`.
 
     Args:
-        engine: what enlarges.
+        engine_for: gives what enlarges a page.
         image: a picture file.
         goal: where the pages go.
         order: what each page is to become.
@@ -36,7 +36,8 @@ def enlarge_pages(engine: Engine, image: Encoded, goal: Goal, order: Order) -> R
     with on_disk(image) as path:
         count, name = page_count(path), name_of(image)
         if count == 1:
-            return engine.into_file(of_file(PictureReader(path), name), goal, order)
+            picture = of_file(PictureReader(path), name)
+            return engine_for(picture).into_file(picture, goal, order)
         if order.extras is not None:
             raise UsageError("the residual and the comparison are of one page: choose it")
         with delivered(goal, order.format) as (place, format):
@@ -49,13 +50,17 @@ def enlarge_pages(engine: Engine, image: Encoded, goal: Goal, order: Order) -> R
             refuse_same(path, place, in_place=order.in_place)
             refuse_existing(place, overwrite=overwrite)
             with work_folder(place.parent) as work:
+                pages = (
+                    of_file(PictureReader(path, number), f"{name} (page {number})")
+                    for number in range(1, count + 1)
+                )
                 results = [
-                    engine.into_file(
-                        of_file(PictureReader(path, number), f"{name} (page {number})"),
+                    engine_for(page).into_file(
+                        page,
                         work / f"{number}.tif",
                         replace(order, format="tiff", overwrite=False, in_place=False),
                     )
-                    for number in range(1, count + 1)
+                    for number, page in enumerate(pages, 1)
                 ]
                 made = work / "all.tif"
                 with made.open("wb") as file:
@@ -69,6 +74,11 @@ def _summed(results: list[Result], name: str, output: str) -> Result:
     pixels = sum(one.width * one.height for one in results)
     # What is true of all pages is said once.
     common = [n for n in results[0].notices if all(n in one.notices for one in results)]
+    chosen = [
+        f"page {number}: {one.model} was chosen: {one.why}"
+        for number, one in enumerate(results, 1)
+        if one.model != results[0].model
+    ]
     notices = [
         f"page {number}: {notice}"
         for number, one in enumerate(results, 1)
@@ -82,5 +92,5 @@ def _summed(results: list[Result], name: str, output: str) -> Result:
         pages=len(results),
         seconds=seconds,
         megapixels_per_second=pixels / seconds / 1e6,
-        notices=(*common, *notices),
+        notices=(*common, *chosen, *notices),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,15 @@ def of_array(image: NDArray[Any]) -> Picture:
         return pixels.astype(np.float16) if halves else pixels
 
     return _in_memory(image, finish)
+
+
+def opened_file(path: Path, page: int | None = None) -> Picture:
+    """The picture file at a path; of several pages, this one.
+
+    Raises:
+        InputError: if it cannot be read or enlarged.
+    """
+    return of_file(PictureReader(path, page), name_of(path))
 
 
 def of_file(reader: PictureReader, name: str) -> Picture:

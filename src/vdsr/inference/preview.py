@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vdsr.imaging.files import PictureReader, PictureWriter, PixelLayout, format_of
+from vdsr.imaging.files import PictureWriter, PixelLayout, format_of
 from vdsr.imaging.files.geotiff import Placement
 from vdsr.inference.engine import Engine
 from vdsr.inference.order import Order
-from vdsr.inference.pictures import of_array
+from vdsr.inference.pictures import Picture, of_array
 from vdsr.inference.pipeline import ValueRange
 from vdsr.inference.target import PASS_SCALE, Target, plan_passes
 from vdsr.outputs import refuse_same
@@ -20,11 +20,13 @@ from vdsr.outputs import refuse_same
 PREVIEW_SIDE = 512
 
 
-def preview(engine: Engine, image: Path, goal: Path, order: Order) -> tuple[int, int, int, int]:
+def preview(
+    engine: Engine, picture: Picture, goal: Path, order: Order
+) -> tuple[int, int, int, int]:
     """Enlarge only the middle of a picture file; see `Upscaler.preview`."""
-    target = order.target
-    refuse_same(image, goal, in_place=False)
-    reader = PictureReader(image, order.page)
+    target, reader = order.target, picture.reader
+    assert reader is not None  # a preview is of a file
+    refuse_same(reader.path, goal, in_place=False)
     height, width = plan_passes(reader.height, reader.width, target)[-1].shape_out
     halo = engine.model.architecture.halo
     rows = _Middle.of(reader.height, height, halo)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vdsr.errors import ModelError
 from vdsr.inference import backends, cpu
 from vdsr.inference.backends import Choice
 from vdsr.model.file import ModelFile, load_model, shipped_models
+
+AUTO = "auto"
+"""The model that is chosen picture by picture."""
+
+# For clean and for damaged pictures: the first that is shipped.
+_CLEAN = ("vdsr-fast", "vdsr")
+_DAMAGED = ("vdsr-photo", *_CLEAN)
 
 # Shipped models have their int8 form beside them under this name.
 _INT8 = "-int8"
@@ -25,7 +33,8 @@ def select(
     A model file is what it is.
 
     Args:
-        model: name of a shipped model, path of a model file, or a model file.
+        model: name of a shipped model, path of a model file, or a model file; `auto` is that
+            for clean pictures.
         backend, precision: see `vdsr.inference.backends.choose`.
 
     Raises:
@@ -34,11 +43,36 @@ def select(
     """
     if isinstance(model, ModelFile):
         return model, backends.choose(model, backend, precision)
+    if model == AUTO:
+        model, _ = automatic_models()
     integers = int8_form(model) if isinstance(model, str) else None
     if integers is not None and (precision == "int8" or _faster(backend, precision)):
         model = integers
     file = load_model(model if isinstance(model, str) else Path(model))
     return file, backends.choose(file, backend, precision)
+
+
+def automatic_models() -> tuple[str, str]:
+    """The shipped models that `auto` stands for: for clean pictures, and for damaged ones."""
+    shipped = shipped_models()
+
+    def first(names: tuple[str, ...]) -> str:
+        return next(name for name in names if name in shipped)
+
+    return first(_CLEAN), first(_DAMAGED)
+
+
+def check_free(model: ModelFile) -> None:
+    """See that a model takes pictures of any size.
+
+    Raises:
+        ModelError: if it does not.
+    """
+    if model.fixed_shape is not None:
+        raise ModelError(
+            f"{model.source}: made for {'x'.join(map(str, model.fixed_shape))} alone;"
+            " pictures of any size need a model file whose sizes are free"
+        )
 
 
 def int8_form(model: str) -> str | None:

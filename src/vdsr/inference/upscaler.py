@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +12,21 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import BackendError, ModelError, UsageError
+from vdsr.errors import UsageError
 from vdsr.imaging.files.formats import check_quality, format_of
 from vdsr.imaging.files.images import Encoded, Goal, is_encoded, is_goal
-from vdsr.inference import backends, cpu, memory
+from vdsr.inference import cpu, memory
 from vdsr.inference.backends import Backend
-from vdsr.inference.backends.supplied import SuppliedBackend
-from vdsr.inference.engine import Engine, Result
+from vdsr.inference.engine import Engine, EngineFor, Result
+from vdsr.inference.engines import Engines
 from vdsr.inference.mapping import Mapped, is_single, map_pictures
 from vdsr.inference.order import FileOptions, Order, SizeOptions
 from vdsr.inference.pages import enlarge_pages
-from vdsr.inference.pictures import opened
+from vdsr.inference.pictures import Picture, opened, opened_file
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
-from vdsr.inference.selection import select
-from vdsr.model.file import DEFAULT_MODEL, ModelFile
+from vdsr.inference.selection import AUTO
+from vdsr.model.file import ModelFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -47,8 +45,6 @@ PairT = TypeVar("PairT", bound="tuple[Image, Goal]")
 # decoded and encoded meanwhile.
 _PER_STREAM = 4
 
-_log = logging.getLogger(__name__)
-
 
 class UpscalerOptions(TypedDict, total=False):
     """What an `Upscaler` is opened with: see there."""
@@ -62,10 +58,12 @@ class UpscalerOptions(TypedDict, total=False):
 
 
 class Upscaler:
-    """Enlarges pictures with one model on one backend. Safe to use from several threads.
+    """Enlarges pictures on one backend. Safe to use from several threads.
 
     Args:
-        model: name of a shipped model, or path of a model file.
+        model: name of a shipped model, or path of a model file. `auto` chooses by the
+            picture: one for clean pictures, one for those with blocks of JPEG or noise; see
+            `vdsr.inference.damage`.
         backend: `auto`, `openvino`, `onnxruntime` or `torch`; or an object of your own
             with `run` and `close`, see `Backend`. It is closed with the upscaler.
         precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is that of a model file, and int8
@@ -76,8 +74,8 @@ class Upscaler:
         tile: largest side of a tile in px; None lets the memory decide.
 
     Attributes:
-        model: the model file.
-        backend, precision: what is used.
+        model: the model file; with `auto`, that for clean pictures.
+        backend, precision: what it is used with.
 
     Raises:
         UsageError: if the model, backend or precision cannot be had; see its subclasses.
@@ -85,7 +83,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: AnyPath | ModelFile = DEFAULT_MODEL,
+        model: AnyPath | ModelFile = AUTO,
         *,
         backend: str | Backend = "auto",
         precision: str = "auto",
@@ -97,35 +95,19 @@ class Upscaler:
             raise UsageError(f"at least 1 thread, not {threads}")
         if tile is not None and tile < 1:
             raise UsageError(f"a tile is at least 1 px, not {tile}")
-        budget = memory.as_bytes(max_memory)
-        supplied: SuppliedBackend | None = None
-        if isinstance(backend, str):
-            file, choice = select(model, backend, precision)
-        else:
-            supplied = SuppliedBackend(backend)
-            file, choice = supplied.select(model, precision)
-        if file.fixed_shape is not None:
-            raise ModelError(
-                f"{file.source}: made for {'x'.join(map(str, file.fixed_shape))} alone;"
-                " pictures of any size need a model file whose sizes are free"
-            )
-        self.model = file
-        self.backend = choice.backend
-        self.precision = choice.precision
-        self._threads, self._supplied = threads, supplied is not None
-        self._engine = Engine(
-            model=file,
-            choice=choice,
-            network=supplied or backends.open_backend(file, choice, threads=threads),
-            max_memory=budget,
+        self._threads = threads
+        self._engines = Engines(
+            model,
+            backend,
+            precision,
+            threads=threads,
+            max_memory=memory.as_bytes(max_memory),
             tile=tile,
         )
-        # Networks for several pictures at once, by their number; opened by `map`.
-        self._parallel: dict[int, Backend] = {}
-        self._lock = threading.Lock()
-        self._closed = False
-        known = file.metadata
-        _log.info("%s %s in %s", known.name, known.version, f"{self.precision} on {self.backend}")
+        first = self._engines.first
+        self.model = first.model
+        self.backend = first.choice.backend
+        self.precision = first.choice.precision
 
     def __enter__(self) -> Upscaler:
         return self
@@ -143,11 +125,8 @@ class Upscaler:
         return f"Upscaler({name!r}, backend={self.backend!r}, precision={self.precision!r})"
 
     def close(self) -> None:
-        """Give back the network. Nothing can be enlarged afterwards."""
-        with self._lock:
-            self._closed = True
-            for network in (self._engine.network, *self._parallel.values()):
-                network.close()
+        """Give back the networks. Nothing can be enlarged afterwards."""
+        self._engines.close()
 
     @overload
     def upscale(
@@ -235,7 +214,7 @@ class Upscaler:
     def _enlarge(
         self, image: Image, output: Goal | None, order: Order
     ) -> NDArray[Any] | PillowImage | Result:
-        self._check_open()
+        self._engines.check_open()
         if output is None:
             if order.names_file:
                 raise UsageError(
@@ -244,22 +223,26 @@ class Upscaler:
             if isinstance(image, np.ndarray) and image.ndim == 4 and len(image) > 0:
                 return self._batch(image, order)
             with opened(image, order.page) as picture:
-                return self._engine.into_memory(picture, order)
+                return self._engine(picture, order).into_memory(picture, order)
         if not is_goal(output):
             raise UsageError(
                 f"the output is a path or a binary file object, not {type(output).__name__}"
             )
         if order.pages is not None and is_encoded(image):
-            return enlarge_pages(self._engine, image, output, order)
+            return enlarge_pages(lambda one: self._engine(one, order), image, output, order)
         with opened(image, order.page) as picture:
-            return self._engine.into_file(picture, output, order)
+            return self._engine(picture, order).into_file(picture, output, order)
+
+    def _engine(self, picture: Picture, order: Order) -> Engine:
+        return self._engines.of(picture, restore=order.target.restore)
 
     def _batch(self, images: NDArray[Any], order: Order) -> NDArray[Any]:
         """Each picture by itself, floats in their own range: as if given one by one."""
         result: NDArray[Any] | None = None
         for i, image in enumerate(images):
             with opened(image) as picture:
-                large = np.asarray(self._engine.into_memory(picture, order))
+                engine = self._engine(picture, order)
+                large = np.asarray(engine.into_memory(picture, order))
             if result is None:
                 result = np.empty((len(images), *large.shape), large.dtype)
             result[i] = large
@@ -349,40 +332,23 @@ class Upscaler:
         share, streams = 1 / in_flight, min(in_flight, threads)
         return map_pictures(
             iter(images),
-            lambda: self.part(share, streams),
+            lambda: self._part(share, streams, order),
             order,
             in_flight=in_flight,
             workers=min(in_flight, _PER_STREAM * streams),
         )
 
-    def part(self, share: float, streams: int) -> Engine:
-        """What enlarges one of several pictures, for those who run many in their own way.
+    def _part(self, share: float, streams: int, order: Order) -> EngineFor:
+        """For one of several pictures: its share of the memory, `streams` networks at once."""
+        self._engines.check_open()
+        budget = self._engines.budget(share)
 
-        Args:
-            share: its part of the memory, above 0 and at most 1.
-            streams: pictures that the network computes at once; 1 gives each all threads.
+        def engine_for(picture: Picture) -> Engine:
+            engine = self._engine(picture, order)
+            network = self._engines.several(engine, streams)
+            return replace(engine, network=network, max_memory=budget)
 
-        Returns:
-            An engine, which is good until the upscaler is closed.
-
-        Raises:
-            BackendError: if the upscaler is closed.
-        """
-        self._check_open()
-        with self._lock:
-            network = self._engine.network
-            if streams > 1 and not self._supplied:
-                if streams not in self._parallel:
-                    self._parallel[streams] = backends.open_backend(
-                        self.model, self._engine.choice, threads=self._threads, parallel=streams
-                    )
-                network = self._parallel[streams]
-        budget = self._engine.max_memory or memory.available() // 2
-        return replace(self._engine, network=network, max_memory=max(1, int(share * budget)))
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise BackendError("this upscaler is closed")
+        return engine_for
 
     def preview(
         self, image: AnyPath, output: AnyPath, **options: Unpack[FileOptions]
@@ -400,8 +366,9 @@ class Upscaler:
             As `upscale`.
         """
         order = Order.of(options, caller="preview")
-        self._check_open()
-        return preview(self._engine, Path(image), Path(output), order)
+        self._engines.check_open()
+        picture = opened_file(Path(image), order.page)
+        return preview(self._engine(picture, order), picture, Path(output), order)
 
 
 def _told(image: object) -> str:

@@ -68,7 +68,7 @@ class Outcome:
         size, mtime_ns, digest: of the picture, as it was when it was read.
         width, height: of the result, px.
         scale: by which its sides grew.
-        model: name, version, precision and backend it was made with.
+        model: name, precision and backend it was made with, and why that was chosen.
         output_size, output_mtime_ns, output_digest: of the file that was made.
         seconds: that it took.
         notices: what was changed or could not be kept, a line each.
@@ -130,7 +130,7 @@ def do_picture(task: Task, enlarge: Enlarge, progress: OnProgress) -> Outcome:
             width=result.width,
             height=result.height,
             scale=result.scale,
-            model=f"{result.model} {result.precision} on {result.backend}",
+            model=_model(result),
             output_size=status.st_size,
             output_mtime_ns=status.st_mtime_ns,
             output_digest=file_digest(made),
@@ -140,6 +140,11 @@ def do_picture(task: Task, enlarge: Enlarge, progress: OnProgress) -> Outcome:
     except Exception as error:
         _discard(task)
         return _of_error(task, error)
+
+
+def _model(result: Result) -> str:
+    why = "" if result.why is None else f" ({result.why})"
+    return f"{result.model} {result.precision} on {result.backend}{why}"
 
 
 def _discard(task: Task) -> None:

@@ -31,10 +31,11 @@ from typing import IO, Any
 
 from vdsr.errors import VdsrError
 from vdsr.inference import cpu, memory
+from vdsr.inference.backends import Backend
 from vdsr.inference.engine import Engine, Result
 from vdsr.inference.order import Order
 from vdsr.inference.pages import enlarge_pages
-from vdsr.inference.pictures import opened
+from vdsr.inference.pictures import Picture, opened_file
 from vdsr.inference.plan import OnProgress, Progress
 from vdsr.inference.preview import preview
 from vdsr.inference.upscaler import Upscaler
@@ -48,34 +49,44 @@ PER_THREAD = 4
 _INTERVAL = 0.2
 
 
+class _Count:
+    """How many pictures are in work."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.value += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self.value -= 1
+
+
 class _Network:
     """The network for several pictures at once, or with all threads while there is only one.
 
     Both give the same bytes: threads divide the pixels of a layer, not its sums.
     """
 
-    def __init__(self, alone: Engine, several: Callable[[], Engine]) -> None:
+    def __init__(self, alone: Backend, several: Callable[[], Backend], pictures: _Count) -> None:
         self._alone = alone
         self._open_several = several
-        self._several: Engine | None = None
-        self._pictures = 0
-        self._lock = threading.Lock()
+        self._several: Backend | None = None
+        self._pictures = pictures
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend`."""
-        if self._pictures <= 1:
-            return self._alone.network.run(y)
+        if self._pictures.value <= 1:
+            return self._alone.run(y)
         if self._several is None:
             self._several = self._open_several()
-        return self._several.network.run(y)
+        return self._several.run(y)
 
     def close(self) -> None:
         """The upscaler closes what it has opened."""
-
-    def count(self, change: int) -> None:
-        """Take notice that a picture begins (1) or ends (-1)."""
-        with self._lock:
-            self._pictures += change
 
 
 class _Process:
@@ -90,20 +101,22 @@ class _Process:
         self._tell = tell
         self._upscaler = Upscaler(**order)
         threads = order.get("threads") or cpu.cores()
-        self.workers = PER_THREAD * threads
-        self._memory = order.get("max_memory") or memory.available() // 2
-        alone = self._upscaler.part(1.0, 1)
-        self._network = _Network(alone, lambda: self._upscaler.part(1.0, threads))
-        self._engine = replace(alone, network=self._network)
+        self.workers, self._threads = PER_THREAD * threads, threads
+        self._engines = self._upscaler._engines
+        self._memory = self._engines.budget(1.0)
+        self._pictures = _Count()
+        self._networks: dict[str, _Network] = {}
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="vdsr-job")
 
     def opened(self) -> dict[str, Any]:
         """What was opened."""
-        upscaler, metadata = self._upscaler, self._upscaler.model.metadata
+        upscaler = self._upscaler
+        models = self._engines.models()
+        names = (f"{m.metadata.name} {m.metadata.version} sha256:{m.digest}" for m in models)
         return {
-            "model": f"{metadata.name} {metadata.version} sha256:{upscaler.model.digest}",
+            "model": ", ".join(names),
             "backend": upscaler.backend,
-            "precision": upscaler.precision,
+            "precision": upscaler.precision if len(models) == 1 else "auto",
             "memory": self._memory,
             "workers": self.workers,
         }
@@ -114,28 +127,42 @@ class _Process:
 
     def _do(self, task: Task) -> None:
         self._tell({"begun": task.id})
-        self._network.count(1)
         try:
-            outcome = do_picture(task, self._enlarge, self._reporter(task.id))
+            with self._pictures:
+                outcome = do_picture(task, self._enlarge, self._reporter(task.id))
         except BaseException as error:
             outcome = Outcome(id=task.id, state="failed", error=f"unexpected {error!r}")
-        finally:
-            self._network.count(-1)
         self._tell({"ended": outcome.as_dict()})
 
     def _enlarge(self, task: Task, progress: OnProgress) -> Result:
-        engine = replace(self._engine, max_memory=task.memory or self._memory)
         options = dict(task.options)
         if options.get("fit") is not None:
             options["fit"] = tuple(options["fit"])  # which JSON does not know
         order = Order.of(options, caller="upscale", progress=progress)
         source, made = Path(task.source), Path(task.made)
+
+        def engine_for(picture: Picture) -> Engine:
+            engine = self._engine(picture, order)
+            return replace(engine, max_memory=task.memory or self._memory)
+
+        if order.pages is not None and not task.preview:
+            return enlarge_pages(engine_for, source, made, order)
+        picture = opened_file(source, order.page)
         if task.preview:
-            return _preview(engine, source, made, order)
-        if order.pages is not None:
-            return enlarge_pages(engine, source, made, order)
-        with opened(source, order.page) as picture:
-            return engine.into_file(picture, made, order)
+            return _preview(engine_for(picture), picture, made, order)
+        return engine_for(picture).into_file(picture, made, order)
+
+    def _engine(self, picture: Picture, order: Order) -> Engine:
+        engine = self._engines.of(picture, restore=order.target.restore)
+        network = self._networks.setdefault(
+            engine.model.digest,
+            _Network(
+                engine.network,
+                lambda: self._engines.several(engine, self._threads),
+                self._pictures,
+            ),
+        )
+        return replace(engine, network=network)
 
     def _reporter(self, id: int) -> OnProgress:
         last = time.monotonic()
@@ -150,12 +177,12 @@ class _Process:
         return report
 
 
-def _preview(engine: Engine, source: Path, made: Path, order: Order) -> Result:
+def _preview(engine: Engine, picture: Picture, made: Path, order: Order) -> Result:
     start = time.perf_counter()
-    _, _, width, height = preview(engine, source, made, order)
+    _, _, width, height = preview(engine, picture, made, order)
     seconds = time.perf_counter() - start
     return Result(
-        input=str(source),
+        input=picture.name,
         output=str(made),
         width=width,
         height=height,
@@ -166,6 +193,7 @@ def _preview(engine: Engine, source: Path, made: Path, order: Order) -> Result:
         seconds=seconds,
         megapixels_per_second=width * height / seconds / 1e6,
         peak_memory_bytes=memory.peak_resident(),
+        why=engine.why,
     )
 
 

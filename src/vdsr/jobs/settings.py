@@ -11,9 +11,9 @@ from typing import Any
 from vdsr.errors import UsageError
 from vdsr.imaging.files.formats import FORMATS, check_quality, format_of
 from vdsr.inference.order import Order
+from vdsr.inference.selection import AUTO
 from vdsr.inference.target import Target
 from vdsr.jobs.naming import NamePattern, asked_scale
-from vdsr.model.file import DEFAULT_MODEL
 
 # What is appended to the name of an output for what is made beside it.
 BESIDE = {"residual": ".residual.png", "compare": ".html"}
@@ -48,7 +48,7 @@ class JobSettings:
     format: str | None = None
     quality: int | None = None
     name: str | None = None
-    model: str = DEFAULT_MODEL
+    model: str = AUTO
     backend: str = "auto"
     precision: str = "auto"
     tile: int | None = None

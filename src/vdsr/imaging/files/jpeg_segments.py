@@ -71,7 +71,7 @@ def read(path: Path) -> Segments:
     resources, comments, pieces = b"", [], []
     density, pictures, credentials = None, 1, False
     with path.open("rb") as file:
-        for marker, data in _segments(file):
+        for marker, data in segments(file):
             if marker == _APP0 and data.startswith(_JFIF) and density is None:
                 density = _density(data)
             elif marker == _APP1 and data.startswith(exif.PREFIX[:5]) and block is None:
@@ -103,7 +103,7 @@ def read(path: Path) -> Segments:
     )
 
 
-def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Marker and data of the segments up to the first scan."""
     if file.read(2) != _SOI:
         return
