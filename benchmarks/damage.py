@@ -84,7 +84,7 @@ def main() -> None:
     options = parser.parse_args()
     models = [vdsr.Upscaler(m) for m in (options.clean, options.damaged) if m is not None]
     rng = np.random.default_rng(0)
-    paths = sorted(path for path in options.pictures.iterdir() if path.suffix == ".png")
+    paths = sorted(path for path in options.pictures.iterdir() if path.is_file())
     table: dict[tuple[str, bool], list[bool]] = defaultdict(list)
     losses: list[float] = []
     for i in range(COUNT):
