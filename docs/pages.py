@@ -34,7 +34,7 @@ GROUPS = {
     "Enlarging": ("upscale", "Upscaler", "Target", "Result", "Mapped", "Progress"),
     "Files and arrays": ("read_image", "write_image"),
     "Models and backends": ("load_model", "ModelFile", "Backend"),
-    "Measuring": ("psnr", "ssim", "imresize", "degrade"),
+    "Measuring": ("compare", "Measures", "psnr", "ssim", "imresize", "degrade"),
 }
 _SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):$")
 _PROSE = ("Returns", "Yields")

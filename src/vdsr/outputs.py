@@ -293,6 +293,27 @@ def _sweep_one(entry: os.DirEntry[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def claim(path: Path) -> BinaryIO | None:
+    """Open a file, made if it is missing, and lock it for as long as it is open.
+
+    Returns:
+        The file; None if somebody alive has it.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    file = path.open("a+b")
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:  # a file system without locks
+        pass
+    return file
+
+
 def _abandoned(path: Path) -> bool:
     """Whether nobody alive holds the lock of an unfinished file."""
     if fcntl is None:

@@ -458,6 +458,10 @@ def test_previews_are_no_obstacle_to_the_pictures(vdsr: Command, tmp_path: Path)
         (("--format", "avif"), "a_x4.avif"),
         (("--format", "jpeg", "--quality", "70"), "a_x4.jpg"),
         (("--tile", "16", "--threads", "1"), "a_x4.png"),
+        (("--format", "tiff", "--compression", "lzw", "--tiled"), "a_x4.tif"),
+        (("--format", "tiff", "--compression", "jpeg", "--quality", "80"), "a_x4.tif"),
+        (("--format", "tiff", "--pyramid"), "a_x4.tif"),
+        (("--format", "dz", "--quality", "80"), "a_x4.szi"),
         (("--backend", "openvino", "--precision", "fp32"), "a_x4.png"),
         (("--max-memory", "1GiB", "--quiet"), "a_x4.png"),
         (("--name", "{stem}-{scale}"), "a-4.png"),
@@ -468,7 +472,7 @@ def test_every_option_of_a_picture_does_the_same_in_a_folder(
 ):
     file = picture(tmp_path / "in/a.png")
     done = vdsr(file.parent, tmp_path / "out", *options, scale=False)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.errors) == (0, [])
     assert set(tree(tmp_path / "out")) == {expected}
     if "--name" in options:
         return
@@ -498,6 +502,9 @@ TRIED |= {"backend", "precision", "max_memory", "quiet", "name", "model", "resid
 TRIED |= {
     "consistent",
     "ensemble",
+    "compression",
+    "tiled",
+    "pyramid",
     "preview",
     "page",
     "pages",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json as json_module
+import logging
 import os
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -32,6 +33,26 @@ def say(text: str) -> None:
     """Talk to people, on stderr; where nobody can listen, that does not end the work."""
     with contextlib.suppress(OSError):
         typer.echo(text, err=True)
+
+
+class _Sayer(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextlib.contextmanager
+def told_of(name: str, *, quiet: bool) -> Iterator[None]:
+    """Say what a logger of the library is told meanwhile."""
+    logger, handler = logging.getLogger(name), _Sayer()
+    level = logger.level
+    if not quiet:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:

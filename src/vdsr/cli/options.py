@@ -42,3 +42,43 @@ InPlace = Annotated[
     typer.Option("--in-place", help="Replace the input itself, once the new picture is whole."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+Compression = Annotated[
+    str | None,
+    typer.Option(
+        "--compression",
+        metavar="NAME",
+        help="Of TIFF: none, lzw, deflate or jpeg. (default: deflate; from 100 Mpixel on lzw)",
+    ),
+]
+Tiled = Annotated[
+    bool, typer.Option("--tiled", help="TIFF in tiles, not strips; always from 100 Mpixel on.")
+]
+Pyramid = Annotated[
+    bool, typer.Option("--pyramid", help="TIFF with smaller versions behind it, tiled.")
+]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        show_default=False,
+        help="Keep finished strips on the disk until the picture is whole, and go on from"
+        " them (default: from 100 Mpixel on). A folder always goes on from what is done.",
+    ),
+]
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="png, jpeg, webp, tiff, avif, gif or dz (Deep Zoom). (default: by suffix)",
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        metavar="N",
+        help="1..100. (default: JPEG 95, AVIF and Deep Zoom 90, WebP lossless)",
+    ),
+]

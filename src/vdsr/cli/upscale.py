@@ -9,15 +9,28 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from vdsr.cli.console import check_outputs, duration, report, say
+from vdsr.cli.console import check_outputs, duration, report, say, told_of
 from vdsr.cli.folder import is_folder_job, upscale_folder
-from vdsr.cli.options import InPlace, Json, Model, Overwrite, Quiet
+from vdsr.cli.options import (
+    Compression,
+    InPlace,
+    Json,
+    Model,
+    OutputFormat,
+    Overwrite,
+    Pyramid,
+    Quality,
+    Quiet,
+    Resume,
+    Tiled,
+)
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.progress import PictureDisplay
 from vdsr.cli.stdio import STDIO, check_stdout, format_for_stdout, stdin
 from vdsr.errors import UsageError
 
 if TYPE_CHECKING:
+    from vdsr.imaging.files.storage import Storage
     from vdsr.inference.engine import Result
 
 
@@ -91,20 +104,11 @@ def upscale(
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", help="CPU threads. (default: all cores)")
     ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="png, jpeg, webp, tiff, avif or gif. (default: by suffix)",
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            "--quality", metavar="N", help="1..100. (default: JPEG 95, AVIF 90, WebP lossless)"
-        ),
-    ] = None,
+    format: OutputFormat = None,
+    quality: Quality = None,
+    compression: Compression = None,
+    tiled: Tiled = False,
+    pyramid: Pyramid = False,
     residual: Annotated[
         Path | None,
         typer.Option(
@@ -182,14 +186,7 @@ def upscale(
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Do what is missing, changed or failed: as always where a job has run.",
-            rich_help_panel=_FOLDERS,
-        ),
-    ] = False,
+    resume: Resume = None,
     redo: Annotated[
         bool,
         typer.Option(
@@ -230,8 +227,7 @@ def upscale(
 
     Example: vdsr upscale photo.jpg large.png --scale 4
     """
-    from vdsr.imaging.files import format_of
-    from vdsr.imaging.files.formats import check_quality
+    from vdsr.imaging.files.storage import Storage
     from vdsr.inference.memory import parse_size
     from vdsr.inference.target import Target
     from vdsr.inference.upscaler import Upscaler
@@ -241,7 +237,7 @@ def upscale(
     check_outputs(json=json, overwrite=overwrite)
     goal = Path(output)
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
-    if in_folder or dry_run or watch or redo or resume or retry_failed:
+    if in_folder or dry_run or watch or redo or retry_failed:
         if in_place:
             raise UsageError("--in-place is for one picture: give it as IN and as OUT")
         if STDIO in (output, *map(str, inputs)):
@@ -261,6 +257,9 @@ def upscale(
                 restore=restore,
                 format=format,
                 quality=quality,
+                compression=compression,
+                tiled=tiled,
+                pyramid=pyramid,
                 name=name,
                 model=model,
                 backend=backend,
@@ -282,6 +281,7 @@ def upscale(
                 watch=watch,
                 threads=threads,
                 max_memory=None if max_memory is None else parse_size(max_memory),
+                resume=resume,
             ),
             dry_run=dry_run,
             quiet=quiet,
@@ -294,7 +294,8 @@ def upscale(
         format = format or format_for_stdout(source)
         check_stdout(json=json, in_place=in_place, preview=preview)
     # Whatever is wrong with the options is said before the model is loaded.
-    check_quality(format_of(goal, format), quality)
+    storage = Storage(compression=compression, tiled=tiled, pyramid=pyramid)
+    goal = _checked(goal, format, quality, storage)
     if pages is not None and (preview or pages != "all"):
         wrong = "--preview is of one page: --page" if pages == "all" else "--pages is 'all': --page"
         raise UsageError(f"{wrong} N chooses one")
@@ -322,6 +323,10 @@ def upscale(
                 ensemble=ensemble,
                 page=page,
                 format=format,
+                quality=quality,
+                compression=compression,
+                tiled=tiled,
+                pyramid=pyramid,
                 overwrite=overwrite,
             )
             place = {"left": left, "top": top, "width": wide, "height": high}
@@ -332,13 +337,18 @@ def upscale(
                 json=json,
             )
             return
-        with PictureDisplay(inputs[0].name, quiet=quiet) as display:
+        told = told_of("vdsr.inference.strips", quiet=quiet)
+        with told, PictureDisplay(inputs[0].name, quiet=quiet) as display:
             result = upscaler.upscale(
                 source,
                 sys.stdout.buffer if to_stdout else goal,
                 target=target,
                 format=format,
                 quality=quality,
+                compression=compression,
+                tiled=tiled,
+                pyramid=pyramid,
+                resume=resume,
                 residual=residual,
                 compare=compare,
                 consistent=consistent,
@@ -350,6 +360,18 @@ def upscale(
                 progress=display,
             )
     _report(result, quiet=quiet, json=json, talk=to_stdout)
+
+
+def _checked(goal: Path, format: str | None, quality: int | None, storage: Storage) -> Path:
+    """Where a result goes, whose format has what was asked for."""
+    from vdsr.imaging.files import format_of
+    from vdsr.imaging.files.deep_zoom import goal_of
+    from vdsr.imaging.files.formats import check_quality
+
+    kind = format_of(goal, format)
+    storage.check(kind)
+    check_quality(kind, quality, lossy=storage.is_lossy)
+    return goal_of(goal) if kind.name == "dz" else goal
 
 
 def _preview_of(goal: Path) -> Path:

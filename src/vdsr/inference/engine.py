@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import InputError, OutOfMemory
+from vdsr.errors import InputError, OutOfMemory, UsageError
 from vdsr.imaging.files import PictureWriter
 from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.files.encode import check_goal
-from vdsr.imaging.files.formats import Format, check_quality
+from vdsr.imaging.files.formats import Format
 from vdsr.imaging.files.images import Goal, delivered, log_notices, name_of
 from vdsr.inference import memory
 from vdsr.inference.backends import Backend, Choice
@@ -31,10 +33,11 @@ from vdsr.inference.pictures import Picture
 from vdsr.inference.pipeline import ValueRange
 from vdsr.inference.plan import Plan, plan_picture
 from vdsr.inference.selection import int8_notice
+from vdsr.inference.strips import KeptStrips, kept_strips
 from vdsr.inference.target import plan_passes
 from vdsr.inference.tiling import Run
 from vdsr.model.file import ModelFile
-from vdsr.outputs import refuse_same
+from vdsr.outputs import refuse_existing, refuse_same
 from vdsr.version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 # Bands are handed to the encoder in pieces, so that few of their bytes are held twice.
 _WRITE_ROWS = 64
+# Where strips are kept, nobody may lack the memory to go on with them; more is no faster.
+_GIANT_MEMORY = 640 * memory.MIB
 
 _log = logging.getLogger(__name__)
 
@@ -149,12 +154,17 @@ class Engine:
         """
         start = time.perf_counter()
         with delivered(goal, order.format) as (path, format):
-            check_quality(format, order.quality)
+            order.check_file(format)
+            is_path = isinstance(goal, str | os.PathLike)
+            if order.resume and (picture.reader is None or not is_path):
+                raise UsageError("resume is for picture files that become files: name both")
+            if order.resume is None and not is_path:
+                order = replace(order, resume=False)
             plan, notices = self._write(picture, path, format, order)
         seconds = time.perf_counter() - start
         result = Result(
             input=picture.name or "<array>",
-            output=name_of(goal),
+            output=str(path) if is_path else name_of(goal),
             width=plan.layout.width,
             height=plan.layout.height,
             scale=plan.scale,
@@ -179,27 +189,56 @@ class Engine:
         overwrite = order.overwrite or order.in_place
         if picture.reader is not None:
             refuse_same(picture.reader.path, path, in_place=order.in_place)
-        # Sizes are checked before a float picture is searched for its range.
-        plan_passes(picture.layout.height, picture.layout.width, order.target)
         extras = order.extras
         if extras is not None:
             extras.check(path, picture.name)
+        refuse_existing(path, overwrite=overwrite)
+        # Sizes are checked before a float picture is searched for its range.
+        sizes = plan_passes(picture.layout.height, picture.layout.width, order.target)
+        made_with = {
+            "model": self.model.digest,
+            "backend": self.choice.backend,
+            "precision": self.choice.precision,
+            "tile": self.tile,
+        }
+        strips = kept_strips(picture, path, order, sizes[-1].shape_out, made_with)
+        with strips or nullcontext() as kept:
+            return self._make(picture, path, format, order, kept)
+
+    def _make(
+        self,
+        picture: Picture,
+        path: Path,
+        format: Format,
+        order: Order,
+        kept: KeptStrips | None,
+    ) -> tuple[Plan, tuple[str, ...]]:
+        """See `_write`."""
+        overwrite, extras = order.overwrite or order.in_place, order.extras
+        budget = self.max_memory or memory.available() // 2
+        if kept is not None:
+            begin = budget if self.max_memory else min(budget, _GIANT_MEMORY)
+            budget = kept.memory(begin, most=budget)
         # Interpolating once more, without the network, takes as much beside the tiles.
         share = 1.0 if extras is None else 0.5
-        plan, values = self._plan(picture, order, share=share)
+        plan, values = self._plan(picture, order, budget=int(share * budget))
         check_goal(path, plan.layout, format, overwrite=overwrite)
+        if kept is not None:
+            given = plan.unrounded() if order.consistent else plan
+            kept.begin(given, budget, order.storage.disk(format, plan.layout))
         writer = PictureWriter(
             path,
             plan.layout,
             format,
             source=picture.reader,
             quality=order.quality,
+            storage=order.storage,
             provenance=self._provenance(picture, plan, order),
             values=(values.low, values.high),
             overwrite=overwrite,
         )
         beside = None if extras is None else self._beside(extras, picture, plan, values)
-        bands, consistency = self._bands(picture, plan, order, values, path.parent)
+        bands, consistency = self._bands(picture, plan, order, values, path.parent, kept)
         with beside or nullcontext(), writer:
             for band in bands:
                 if beside is not None:
@@ -212,13 +251,22 @@ class Engine:
         return plan, (*self._notices(picture, values), *writer.notices, *made)
 
     def _bands(
-        self, picture: Picture, plan: Plan, order: Order, values: ValueRange, folder: Path
+        self,
+        picture: Picture,
+        plan: Plan,
+        order: Order,
+        values: ValueRange,
+        folder: Path,
+        kept: KeptStrips | None = None,
     ) -> tuple[Iterator[Samples], Consistency | None]:
         """The bands of the result; and what makes them consistent, where that is asked for."""
+        if order.consistent:
+            plan = plan.unrounded()
+        run = plan.run if kept is None else partial(kept.through, plan)
+        bands = run(picture.strips(), order.progress)
         if not order.consistent:
-            return plan.run(picture.strips(), order.progress), None
+            return bands, None
         consistency = Consistency(picture.layout, plan.layout, values, folder)
-        bands = plan.unrounded().run(picture.strips(), order.progress)
         return consistency.bands(bands, picture.strips()), consistency
 
     def _beside(self, extras: Extras, picture: Picture, plan: Plan, values: ValueRange) -> Beside:
@@ -254,6 +302,8 @@ class Engine:
             how["Ensemble"] = "8"
         if order.consistent:
             how["Consistent"] = f"{BOUND:g}"
+        if order.compression is not None:
+            how["Compression"] = order.compression
         if order.quality is not None:
             how["Quality"] = str(order.quality)
         if picture.reader is not None and picture.reader.page is not None:
@@ -275,7 +325,7 @@ class Engine:
         order: Order,
         values: ValueRange | None = None,
         held: int = 0,
-        share: float = 1.0,
+        budget: int | None = None,
     ) -> tuple[Plan, ValueRange]:
         layout = picture.layout
         run: Run = self.network.run
@@ -289,7 +339,7 @@ class Engine:
                 order.target,
                 model=self.model,
                 run=run,
-                budget=int(share * (self.max_memory or memory.available() // 2)),
+                budget=budget or self.max_memory or memory.available() // 2,
                 tile=self.tile,
                 held=held,
             )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from vdsr.errors import UsageError
+from vdsr.imaging.files.formats import Format, check_quality
+from vdsr.imaging.files.storage import Storage
 from vdsr.inference.beside import Extras
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.target import Target
@@ -41,6 +43,10 @@ class FileOptions(SizeOptions, total=False):
     report: str | os.PathLike[str] | None
     in_place: bool
     pages: str | None
+    compression: str | None
+    tiled: bool
+    pyramid: bool
+    resume: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,11 @@ class Order:
         compare: HTML file that compares bicubic and the result, see
             `vdsr.inference.comparison_page`; also called `report`.
         in_place: whether the output is the input itself, which is replaced when it is whole.
+        compression, tiled, pyramid: of a TIFF file, see `vdsr.imaging.files.storage.Storage`.
+        resume: whether finished strips of a picture file are kept beside the output until it
+            is whole, and taken up by the next call; None for results of 100 megapixels and
+            more.
+        kept_for: the output beside which they are kept; None for the output itself.
         progress: called after every tile.
     """
 
@@ -75,9 +86,15 @@ class Order:
     residual: str | os.PathLike[str] | None = None
     compare: str | os.PathLike[str] | None = None
     in_place: bool = False
+    compression: str | None = None
+    tiled: bool = False
+    pyramid: bool = False
+    resume: bool | None = None
+    kept_for: Path | None = None
     progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
+        _ = self.storage  # is checked when it is made
         if self.format is not None and not isinstance(self.format, str):
             raise UsageError(f"a format is a name, not {self.format!r:.60}")
         if self.quality is not None and not isinstance(self.quality, numbers.Integral):
@@ -134,6 +151,20 @@ class Order:
         return cls(target=target, progress=progress, **rest)
 
     @property
+    def storage(self) -> Storage:
+        """How a TIFF file is laid out."""
+        return Storage(compression=self.compression, tiled=self.tiled, pyramid=self.pyramid)
+
+    def check_file(self, format: Format) -> None:
+        """Refuse what a format does not have.
+
+        Raises:
+            UsageError: saying what.
+        """
+        self.storage.check(format)
+        check_quality(format, self.quality, lossy=self.storage.is_lossy)
+
+    @property
     def extras(self) -> Extras | None:
         """What is wanted beside the result, if anything."""
         if self.residual is None and self.compare is None:
@@ -147,5 +178,6 @@ class Order:
     @property
     def names_file(self) -> bool:
         """Whether it says anything of a file that is to be written."""
-        named = (self.format, self.quality, self.residual, self.compare, self.pages)
-        return self.overwrite or self.in_place or any(value is not None for value in named)
+        named = (self.format, self.quality, self.residual, self.compare, self.pages, self.resume)
+        asked = self.overwrite or self.in_place or self.storage != Storage()
+        return asked or any(value is not None for value in named)

@@ -49,6 +49,7 @@ def enlarge_pages(engine_for: EngineFor, image: Encoded, goal: Goal, order: Orde
             overwrite = order.overwrite or order.in_place
             refuse_same(path, place, in_place=order.in_place)
             refuse_existing(place, overwrite=overwrite)
+            one = replace(order, format="tiff", overwrite=False, in_place=False, resume=False)
             with work_folder(place.parent) as work:
                 pages = (
                     of_file(PictureReader(path, number), f"{name} (page {number})")
@@ -58,13 +59,13 @@ def enlarge_pages(engine_for: EngineFor, image: Encoded, goal: Goal, order: Orde
                     engine_for(page).into_file(
                         page,
                         work / f"{number}.tif",
-                        replace(order, format="tiff", overwrite=False, in_place=False),
+                        one,
                     )
                     for number, page in enumerate(pages, 1)
                 ]
                 made = work / "all.tif"
                 with made.open("wb") as file:
-                    join([Path(one.output) for one in results], file)
+                    join([Path(page.output) for page in results], file)
                 put(made, place, overwrite=overwrite)
     return _summed(results, name, name_of(goal))
 

@@ -129,25 +129,37 @@ class Pass:
     fold: int = 1
     planes: int = 1
 
-    def enlarge(self, strips: Iterable[Samples], progress: Progress) -> Iterator[Samples]:
+    def enlarge(
+        self, strips: Iterable[Samples], progress: Progress, *, skip: int = 0, top: int = 0
+    ) -> Iterator[Samples]:
         """Enlarge a picture.
 
         Args:
             strips: the picture from top to bottom, `[rows, width, bands]` each.
             progress: called with the number of px that were finished, after every tile.
+            skip: bands of the result that are not wanted, from the top.
+            top: row at which `strips` begin; not below `first_row(skip)`.
 
         Yields:
             The bands of the result, `[rows, width, bands]` of `dtype_out`.
         """
-        rows = RowBuffer(strips, self.bicubic.rows.length_in)
+        rows = RowBuffer(strips, self.bicubic.rows.length_in, top)
         reach = self._reach()
-        for band in self.bands:
-            low, high = self.bicubic.rows.needed(*band.rows.outer)
-            low, high = max(0, low - reach), min(self.bicubic.rows.length_in, high + reach)
+        for band in self.bands[skip:]:
+            low, high = self._needed(band)
             planes = self.values.to_planes(rows.take(low, high), self.alpha)
             if self.alpha:
                 planes = _premultiplied(planes, reach)
             yield self._band(band, planes, low, progress)
+
+    def first_row(self, band: int) -> int:
+        """The first row of the picture that a band of the result, and those below it, need."""
+        return self._needed(self.bands[band])[0]
+
+    def _needed(self, band: Band) -> tuple[int, int]:
+        low, high = self.bicubic.rows.needed(*band.rows.outer)
+        reach = self._reach()
+        return max(0, low - reach), min(self.bicubic.rows.length_in, high + reach)
 
     def _reach(self) -> int:
         """How far into transparent areas color must be continued, in input px."""
@@ -216,12 +228,11 @@ class Pass:
 class RowBuffer:
     """Rows of a picture that come in strips and are asked for in overlapping ranges."""
 
-    def __init__(self, strips: Iterable[Samples], height: int) -> None:
+    def __init__(self, strips: Iterable[Samples], height: int, top: int = 0) -> None:
         self._strips = iter(strips)
         self._height = height
         self._held: list[NDArray[Any]] = []
-        self._first = 0
-        self._end = 0
+        self._first = self._end = top
 
     def take(self, low: int, high: int) -> Samples:
         """Rows `low..high`; no row above `low` can be asked for again."""
@@ -229,8 +240,11 @@ class RowBuffer:
             strip = next(self._strips, None)
             if strip is None:
                 raise InputError(f"the picture ends after {self._end} of {self._height} rows")
-            self._held.append(strip)
             self._end += len(strip)
+            if self._end <= low:  # nobody asks for what lies above the first band wanted
+                self._first = self._end
+                continue
+            self._held.append(strip)
         done, self._first = low - self._first, low
         while len(self._held[0]) <= done:
             done -= len(self._held.pop(0))

@@ -87,13 +87,40 @@ class Plan:
         *first, last = self.passes
         return replace(self, passes=(*first, replace(last, dtype_out="float32")))
 
-    def run(self, strips: Iterable[Samples], progress: OnProgress | None) -> Iterator[Samples]:
-        """Enlarge; strips of samples in, bands of samples out, from top to bottom."""
-        count = _Counter(self, progress)
-        bands = iter(strips)
-        for one in self.passes:
-            bands = one.enlarge(bands, count)
+    def run(
+        self, strips: Iterable[Samples], progress: OnProgress | None, *, skip: int = 0
+    ) -> Iterator[Samples]:
+        """Enlarge; strips of samples in, bands of samples out, from top to bottom.
+
+        Args:
+            strips: of the picture.
+            progress: called after every tile, of what is wanted.
+            skip: bands of the result that are not wanted, from the top.
+        """
+        if skip == len(self.passes[-1].bands):
+            return iter(())
+        skips = self._skips(skip)
+        count = _Counter(self._pixels_after(skips), self.memory, progress)
+        bands, top = iter(strips), 0
+        for one, first in zip(self.passes, skips, strict=True):
+            bands = one.enlarge(bands, count, skip=first, top=top)
+            top = one.bands[first].rows.start
         return bands
+
+    def _skips(self, last: int) -> list[int]:
+        """Bands that each pass may leave out, if the last one leaves out so many."""
+        skips = [last]
+        for one, later in zip(self.passes[-2::-1], self.passes[:0:-1], strict=True):
+            row = later.first_row(skips[0])
+            skips.insert(0, sum(band.rows.stop <= row for band in one.bands))
+        return skips
+
+    def _pixels_after(self, skips: Iterable[int]) -> int:
+        left = 0
+        for one, first in zip(self.passes, skips, strict=True):
+            height, width = one.bicubic.shape_out
+            left += (height - one.bands[first].rows.start) * width
+        return left
 
 
 def _unchanged(y: FloatArray) -> FloatArray:
@@ -103,8 +130,9 @@ def _unchanged(y: FloatArray) -> FloatArray:
 class _Counter:
     """Adds up finished pixels and reports them."""
 
-    def __init__(self, plan: Plan, report: OnProgress | None) -> None:
-        self._plan = plan
+    def __init__(self, total: int, memory: int, report: OnProgress | None) -> None:
+        self._total = total
+        self._memory = memory
         self._report = report
         self._done = 0
         self._start = time.perf_counter()
@@ -116,9 +144,9 @@ class _Counter:
             self._report(
                 Progress(
                     done=self._done,
-                    total=self._plan.pixels,
+                    total=self._total,
                     seconds=seconds,
-                    memory=self._plan.memory,
+                    memory=self._memory,
                 )
             )
 

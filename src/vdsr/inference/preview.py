@@ -46,6 +46,8 @@ def preview(
         layout,
         format_of(goal, order.format),
         source=reader,
+        quality=order.quality,
+        storage=order.storage,
         values=(values.low, values.high),
         overwrite=order.overwrite,
         placement=Placement(

@@ -189,11 +189,13 @@ class Upscaler:
                 object); x4 if none is given. `consistent` adjusts the result until,
                 shrunk again and rounded, it is the picture itself; `ensemble` averages the
                 network over eight flips and rotations. Of the file, `format` (`png`, `jpeg`,
-                `webp`, `tiff`, `avif` or `gif`; by the suffix if None), `quality` (1..100,
-                for lossy formats), `overwrite` (whether an existing one may be replaced) and
-                `in_place` (whether the output is the input itself; it is replaced when the
-                new one is whole, and refused otherwise). Of a TIFF file with several pages,
-                `page` (from 1), or `pages="all"` into a TIFF file.
+                `webp`, `tiff`, `avif`, `gif` or `dz`; by the suffix if None), `quality`
+                (1..100, for lossy formats), of TIFF `compression` (`none`, `lzw`, `deflate` or
+                `jpeg`), `tiled` and `pyramid`, `resume` (whether finished strips are kept beside
+                the output until it is whole, for the next call; None: from 100 megapixels on),
+                `overwrite` (whether an existing one may be replaced) and `in_place` (whether
+                the output is the input itself, replaced when the new one is whole). Of several
+                pages in a TIFF file, `page` (from 1), or `pages="all"` into another.
 
         Returns:
             With an output, a `Result`. Else for an array one of the same dtype and number
@@ -218,7 +220,7 @@ class Upscaler:
         if output is None:
             if order.names_file:
                 raise UsageError(
-                    "format, quality, overwrite and in_place are for an output: name one"
+                    "format, quality, overwrite and the like are for an output: name one"
                 )
             if isinstance(image, np.ndarray) and image.ndim == 4 and len(image) > 0:
                 return self._batch(image, order)
@@ -328,7 +330,8 @@ class Upscaler:
         if not isinstance(images, Iterable):
             raise UsageError(f"map takes many pictures, not {type(images).__name__}")
         # Without a format each suffix tells; any lossy one tells the range of the quality.
-        check_quality(format_of(Path("lossy.jpg"), order.format), order.quality)
+        lossy = order.storage.is_lossy
+        check_quality(format_of(Path("lossy.jpg"), order.format), order.quality, lossy=lossy)
         share, streams = 1 / in_flight, min(in_flight, threads)
         return map_pictures(
             iter(images),

@@ -46,7 +46,7 @@ class Crew:
         work: where unfinished files are.
         settings: what is done with each picture.
         tally: counts.
-        overwrite, threads, max_memory: see `RunOptions`.
+        overwrite, threads, max_memory, resume: see `RunOptions`.
 
     Attributes:
         worker: as given.
@@ -65,6 +65,7 @@ class Crew:
         overwrite: bool,
         threads: int | None,
         max_memory: int | None,
+        resume: bool | None,
     ) -> None:
         self.worker = worker
         self.stopped: str | None = None
@@ -76,6 +77,7 @@ class Crew:
         self._overwrite = overwrite
         self._threads = threads
         self._max_memory = max_memory
+        self._resume = resume
         self._child: Child | None = None
         self._resolved: Resolved | None = None
         self._held: dict[int, _Held] = {}
@@ -247,7 +249,7 @@ class Crew:
             source=lease.source,
             made=str(made),
             goal=str(self._output / lease.output),
-            options=self._settings.options(format) | drafts,
+            options=self._settings.options(format) | drafts | {"resume": self._resume},
             beside={drafts[name]: str(goal) for name, goal in goals.items()},
             preview=self._settings.preview,
             memory=resolved.share,

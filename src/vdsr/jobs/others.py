@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vdsr.errors import OutputError
+from vdsr.inference.strips import folder_of
 from vdsr.inputs import file_digest
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.placing import place
@@ -102,11 +103,16 @@ class Others:
                 " cut_short = cut_short + alone WHERE worker = ? AND state = 'working'",
                 (worker,),
             )
-            db.execute(
-                "UPDATE pictures SET state = 'quarantined', error = ?"
-                " WHERE state = 'waiting' AND cut_short >= ?",
-                (ENDED, CUT_SHORT),
-            )
+            for row in db.execute(
+                "SELECT id, output FROM pictures WHERE state = 'waiting' AND cut_short >= ?",
+                (CUT_SHORT,),
+            ).fetchall():
+                # One whose strips are kept comes to its end all the same.
+                if not folder_of(self.output / os.fsdecode(row["output"])).is_dir():
+                    db.execute(
+                        "UPDATE pictures SET state = 'quarantined', error = ? WHERE id = ?",
+                        (ENDED, row["id"]),
+                    )
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
         # With the mark of who owned it, around it.
         owned = folder if folder.parent == self.output else folder.parent

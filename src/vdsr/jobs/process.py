@@ -139,6 +139,8 @@ class _Process:
         if options.get("fit") is not None:
             options["fit"] = tuple(options["fit"])  # which JSON does not know
         order = Order.of(options, caller="upscale", progress=progress)
+        # Strips outlive this process, whose work folder does not.
+        order = replace(order, kept_for=Path(task.goal))
         source, made = Path(task.source), Path(task.made)
 
         def engine_for(picture: Picture) -> Engine:

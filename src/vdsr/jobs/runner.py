@@ -56,6 +56,8 @@ class RunOptions:
         watch: go on looking for new files until interrupted.
         threads: CPU threads; None is all cores.
         max_memory: bytes of working memory; None is half of what is free when the job begins.
+        resume: whether finished strips of each picture are kept until it is whole; None is
+            for results of 100 megapixels and more.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -65,6 +67,7 @@ class RunOptions:
     watch: bool = False
     threads: int | None = None
     max_memory: int | None = None
+    resume: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,7 @@ class _Run:
             overwrite=self._options.overwrite,
             threads=self._options.threads,
             max_memory=self._options.max_memory,
+            resume=self._options.resume,
         )
         try:
             with pausable(crew.pause, self._tally.paused):

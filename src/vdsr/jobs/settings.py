@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vdsr.errors import UsageError
+from vdsr.imaging.files import deep_zoom
 from vdsr.imaging.files.formats import FORMATS, check_quality, format_of
+from vdsr.imaging.files.storage import Storage
 from vdsr.inference.order import Order
 from vdsr.inference.selection import AUTO
 from vdsr.inference.target import Target
@@ -28,6 +30,7 @@ class JobSettings:
         format: name of the file format of all outputs; None keeps that of each picture, and
             makes PNG of those that cannot be written.
         quality: 1..100, for lossy formats.
+        compression, tiled, pyramid: of TIFF files, see `vdsr.imaging.files.storage.Storage`.
         name: pattern of the outputs' names, see `NamePattern`.
         model, backend, precision, tile: see `Upscaler`.
         residual, compare: folders for what `Upscaler.upscale` can make beside a result; None
@@ -47,6 +50,9 @@ class JobSettings:
     restore: bool = False
     format: str | None = None
     quality: int | None = None
+    compression: str | None = None
+    tiled: bool = False
+    pyramid: bool = False
     name: str | None = None
     model: str = AUTO
     backend: str = "auto"
@@ -64,7 +70,13 @@ class JobSettings:
         if self.format is not None:
             object.__setattr__(self, "format", format_of(Path(), self.format).name)
         # Without one format for all, any lossy one tells the range of the quality.
-        check_quality(format_of(Path("lossy.jpg"), self.format), self.quality)
+        format = format_of(Path("lossy.jpg"), self.format)
+        lossy = self.compression == "jpeg"
+        check_quality(format, self.quality, lossy=lossy)
+        if self.format is not None:
+            self._storage.check(format)
+        if self.name is not None and self.name.lower().endswith(deep_zoom.FOLDER):
+            raise UsageError("in a folder Deep Zoom is one file for each picture: {stem}.szi")
         if self.preview and (self.residual or self.compare):
             raise UsageError("a preview is the middle alone: no residual and no comparison with it")
         if self.preview and self.pages:
@@ -80,6 +92,10 @@ class JobSettings:
         for name in ("residual", "compare"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(Path(getattr(self, name)).absolute()))
+
+    @property
+    def _storage(self) -> Storage:
+        return Storage(compression=self.compression, tiled=self.tiled, pyramid=self.pyramid)
 
     @property
     def target(self) -> Target:
@@ -118,6 +134,8 @@ class JobSettings:
 
     def options(self, format: str) -> dict[str, Any]:
         """What `Upscaler.upscale` is given for an output of this format."""
+        tiff = format == "tiff"
+        lossy = FORMATS[format].lossy or (tiff and self._storage.is_lossy)
         return {
             "scale": self.scale,
             "width": self.width,
@@ -127,10 +145,13 @@ class JobSettings:
             "consistent": self.consistent,
             "ensemble": self.ensemble,
             "format": format,
-            # A job of mixed formats has a quality for those where it means something.
             "page": self.page,
             "pages": self.pages,
-            "quality": self.quality if FORMATS[format].lossy else None,
+            # Of mixed formats each has what means something for it.
+            "quality": self.quality if lossy else None,
+            "compression": self.compression if tiff else None,
+            "tiled": tiff and self.tiled,
+            "pyramid": tiff and self.pyramid,
         }
 
     @property

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from vdsr import forks
 from vdsr.errors import OutputError
+from vdsr.imaging.files import deep_zoom
 from vdsr.imaging.files.decode import PictureReader, Samples
 from vdsr.imaging.files.formats import Format, PixelLayout
 from vdsr.imaging.files.geotiff import Placement
 from vdsr.imaging.files.metadata_transfer import Carrier
 from vdsr.imaging.files.png_stream import PngStream
 from vdsr.imaging.files.savers import Saver
+from vdsr.imaging.files.storage import Storage
 from vdsr.imaging.files.vips_errors import HELPER, reason
 from vdsr.outputs import Part, refuse_existing
 
@@ -35,13 +37,14 @@ class PictureWriter:
         format: file format.
         source: where profile, EXIF, XMP, IPTC and resolution come from; None for none.
         quality: 1..100 for lossy formats; None is 95 for JPEG, 90 for AVIF, lossless WebP.
+        storage: how a TIFF file is laid out.
         provenance: properties to be added to the XMP packet.
         values: the floats that are black and white, for formats without floats.
         overwrite: whether an existing file may be replaced.
         placement: where the picture lies in that of `source`; None if it is the whole.
 
     Raises:
-        UsageError: for a quality that does not apply.
+        UsageError: for a quality or a storage that does not apply.
         OutputError: if the goal exists or cannot be written, here or later.
     """
 
@@ -53,6 +56,7 @@ class PictureWriter:
         *,
         source: PictureReader | None = None,
         quality: int | None = None,
+        storage: Storage | None = None,
         provenance: Mapping[str, str] | None = None,
         values: tuple[float, float] = (0.0, 1.0),
         overwrite: bool = False,
@@ -62,7 +66,10 @@ class PictureWriter:
         self.path = path
         self._layout = layout
         bits = 16 if source is None else source.bits
-        self._saver = Saver(layout, format, quality=quality, bits=bits, values=values)
+        self._saver = Saver(
+            layout, format, quality=quality, storage=storage or Storage(), bits=bits, values=values
+        )
+        self._format = format
         self._carrier = Carrier(source, layout, format, provenance or {}, placement)
         self._overwrite = overwrite
         self._rows = 0
@@ -127,7 +134,11 @@ class PictureWriter:
         if self._thread is not None:
             self._thread.join()
         self._raise_failure()
-        if self._part is not None:
+        if self._part is None:
+            return
+        if self._format.name == "dz":
+            deep_zoom.settle(self._part.path, self.path, overwrite=self._overwrite)
+        else:
             self._part.commit()
 
     def _abandon(self) -> None:
@@ -199,6 +210,8 @@ def check_goal(path: Path, layout: PixelLayout, format: Format, *, overwrite: bo
         OutputError: saying why.
     """
     refuse_existing(path, overwrite=overwrite)
+    if format.name == "dz":
+        deep_zoom.check(path, overwrite=overwrite)
     side = max(layout.width, layout.height)
     if side > format.max_side:
         raise OutputError(

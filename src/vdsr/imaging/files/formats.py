@@ -92,8 +92,10 @@ FORMATS = {
             codec="heif",
         ),
         Format(name="gif", suffixes=(".gif",), gray=False, max_side=65535, metadata=False),
+        Format(name="dz", suffixes=(".szi", ".dzi"), lossy=True),
     )
 }
+_WRITE_ONLY = ("dz",)
 
 _READ_ONLY = (
     Format(name="bmp", suffixes=(".bmp", ".dib"), reader="pillow"),
@@ -104,8 +106,10 @@ _READ_ONLY = (
     Format(name="jxl", suffixes=(".jxl",), reader="jxl"),
     Format(name="heic", suffixes=(".heic", ".heif", ".hif"), reader="heic"),
 )
-READABLE = FORMATS | {f.name: f for f in _READ_ONLY}
-"""What is read; `FORMATS`, which are written, among them."""
+READABLE = {name: f for name, f in FORMATS.items() if name not in _WRITE_ONLY} | {
+    f.name: f for f in _READ_ONLY
+}
+"""What is read; most of `FORMATS`, which are written, among them."""
 
 SUFFIXES = frozenset(suffix for f in READABLE.values() for suffix in f.suffixes)
 
@@ -136,15 +140,20 @@ def format_of(path: Path, name: str | None = None) -> Format:
     raise UsageError(f"{path}: unknown suffix {suffix!r}: {among(suffix[1:], FORMATS)}")
 
 
-def check_quality(format: Format, quality: int | None) -> int | None:
+def check_quality(format: Format, quality: int | None, *, lossy: bool | None = None) -> int | None:
     """Refuse a quality that is out of 1..100, or for a lossless format.
+
+    Args:
+        format: of the file.
+        quality: 1..100, or None.
+        lossy: whether it is lossy, where the format alone does not tell.
 
     Raises:
         UsageError: saying which.
     """
     if quality is None:
         return None
-    if not format.lossy:
+    if not (format.lossy or lossy):
         raise UsageError(f"{format.name} is lossless: a quality does not apply to it")
     if not 1 <= quality <= 100:
         raise UsageError(f"quality is 1..100, not {quality}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vdsr.errors import InputError, OutputError, UnsupportedType, UsageError, VdsrError
 from vdsr.imaging.arrays import as_pixels, as_samples, from_pillow, is_pillow
+from vdsr.imaging.files import deep_zoom
 from vdsr.imaging.files.decode import PictureReader
 from vdsr.imaging.files.encode import PictureWriter
 from vdsr.imaging.files.formats import Format, PixelLayout, format_of
@@ -107,7 +108,8 @@ def delivered(goal: Goal, format: str | None) -> Iterator[tuple[Path, Format]]:
         OutputError: if a file object cannot be written.
     """
     if isinstance(goal, str | os.PathLike):
-        yield Path(goal), format_of(Path(goal), format)
+        path, found = Path(goal), format_of(Path(goal), format)
+        yield deep_zoom.goal_of(path) if found.name == "dz" else path, found
         return
     name = getattr(goal, "name", None)
     if format is None and not (isinstance(name, str) and Path(name).suffix):
@@ -177,7 +179,7 @@ def write_image(
             RGBA; uint8, uint16 (whole range), or float16, float32 or float64 with 0 black
             and 1 white. Alpha is not premultiplied. Or a Pillow image. Formats without
             floats or 16 bits get rounded samples.
-        format: `png`, `jpeg`, `webp`, `tiff`, `avif` or `gif`; by the suffix if None.
+        format: `png`, `jpeg`, `webp`, `tiff`, `avif`, `gif` or `dz`; by the suffix if None.
         quality: 1..100, for lossy formats; None is 95 for JPEG, 90 for AVIF, lossless WebP.
         overwrite: whether an existing file may be replaced.
 

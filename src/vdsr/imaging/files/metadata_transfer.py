@@ -87,6 +87,8 @@ class Carrier:
         self._exif = self._new_exif()
         self._say_what_is_lost()
         name = self._format.name
+        if name == "dz" and (self._exif or self._metadata.xmp or self._resolution):
+            self._note("dz holds no EXIF, XMP or resolution: they were left out")
         if name in ("tiff", "webp", "avif") and self._xmp is not None:
             image = set_blob(image, "xmp-data", self._xmp)
         if name == "tiff" and self._metadata.resources:

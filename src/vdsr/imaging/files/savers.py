@@ -7,7 +7,9 @@ from typing import Any, BinaryIO
 
 import pyvips
 
+from vdsr.imaging.files import deep_zoom
 from vdsr.imaging.files.formats import Format, PixelLayout, check_quality
+from vdsr.imaging.files.storage import Storage
 
 Edit = Callable[[bytes], bytes | None]
 
@@ -31,8 +33,6 @@ _INTERPRETATIONS = {
 _WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 _BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 _VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort"}
-# The samples as they are; what compression saves is not known before.
-_CLASSIC_TIFF_LIMIT = 3_800_000_000
 
 
 class Saver:
@@ -42,6 +42,7 @@ class Saver:
         layout: of the pictures.
         format: file format.
         quality: 1..100 for lossy formats; None is 95 for JPEG, 90 for AVIF, lossless WebP.
+        storage: how a TIFF file is laid out.
         bits: significant bits of 16, if 10 or 12.
         values: the floats that are black and white, for formats without floats.
 
@@ -49,7 +50,7 @@ class Saver:
         notices: what the format could not hold, a line each.
 
     Raises:
-        UsageError: for a quality that does not apply.
+        UsageError: for a quality or a storage that does not apply.
     """
 
     def __init__(
@@ -58,13 +59,16 @@ class Saver:
         format: Format,
         *,
         quality: int | None = None,
+        storage: Storage,
         bits: int = 16,
         values: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self.notices: tuple[str, ...] = ()
         self._layout = layout
         self._format = format
-        self._quality = check_quality(format, quality)
+        storage.check(format, layout)
+        self._quality = check_quality(format, quality, lossy=storage.is_lossy)
+        self._storage = storage
         self._values = values
         self._bits = bits
 
@@ -113,8 +117,11 @@ class Saver:
         Raises:
             OSError, pyvips.Error: if it cannot be written.
         """
-        save = getattr(image, self._format.saver)
         keep = _KEPT.get(self._format.name, _ICC)
+        if self._format.name == "dz":
+            deep_zoom.save(image, file, quality=self._quality, keep=keep)
+            return
+        save = getattr(image, self._format.saver)
         if image.get_typeof("exif-data"):  # a stand-in
             keep |= _EXIF
         options = {"keep": keep, **self._options()}
@@ -148,11 +155,7 @@ class Saver:
                 self._note(f"gif holds 256 colors{alpha}: the picture was quantized")
                 return {}
             case _:
-                return {
-                    "compression": "deflate",
-                    "predictor": "float" if self._layout.dtype == "float32" else "horizontal",
-                    "bigtiff": self._layout.nbytes > _CLASSIC_TIFF_LIMIT,
-                }
+                return self._storage.options(self._layout, self._quality)
 
     def _note(self, text: str) -> None:
         self.notices = (*self.notices, text)

@@ -1,0 +1,293 @@
+"""Finished strips of a giant picture, kept on the disk until the whole is done.
+
+Beside the goal lies a folder with the finished bands of the result, as raw samples, and a
+manifest: a line of JSON for what they belong to, and one for each strip with its digest.
+Whoever does the same picture again takes what is there, and makes the rest. The bytes of the
+result are those of an unbroken run: the manifest holds the memory that tiles were planned
+for, from which their places follow.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from vdsr.errors import OutOfMemory, OutputError
+from vdsr.imaging.files.decode import Samples
+from vdsr.imaging.files.storage import GIANT_PIXELS
+from vdsr.inference.memory import format_size
+from vdsr.inference.order import Order
+from vdsr.inference.pictures import Picture
+from vdsr.inference.plan import OnProgress, Plan
+from vdsr.outputs import claim, sweep
+from vdsr.version import __version__
+
+_MANIFEST, _OWNER = "manifest.jsonl", "owner"
+_log = logging.getLogger(__name__)
+
+
+def kept_strips(
+    picture: Picture,
+    goal: Path,
+    order: Order,
+    shape: tuple[int, int],
+    made_with: dict[str, Any],
+) -> KeptStrips | None:
+    """What keeps the finished strips of a giant picture, or of one whose strips are wanted.
+
+    Args:
+        picture: what is enlarged.
+        goal: the output.
+        order: what it is to become.
+        shape: height and width of the result.
+        made_with: the network, and what else the samples depend on.
+
+    Raises:
+        InputError: if the picture cannot be read.
+    """
+    giant = shape[0] * shape[1] >= GIANT_PIXELS
+    if picture.reader is None or not (giant if order.resume is None else order.resume):
+        return None
+    made_of = {
+        "program": __version__,
+        "source": picture.digest(),
+        "page": picture.reader.page,
+        "height": shape[0],
+        "width": shape[1],
+        "restore": order.target.restore,
+        "ensemble": order.ensemble,
+        "consistent": order.consistent,
+        **made_with,
+    }
+    return KeptStrips(order.kept_for or goal, made_of)
+
+
+def folder_of(goal: Path) -> Path:
+    """Where the finished strips of a picture lie until it is whole."""
+    place = Path(os.path.realpath(goal))
+    # Not the name itself, which may be as long as names can be.
+    mark = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:32]
+    return place.parent / f".vdsr-{mark}.strips"
+
+
+class KeptStrips:
+    """The finished strips of one picture. Use as a context manager: one process at a time.
+
+    Args:
+        goal: the file that the picture becomes, which gives the place of the strips.
+        made_of: all that the samples of the result depend on, but the memory.
+
+    Attributes:
+        folder: where they lie.
+
+    Raises:
+        OutputError: on entering, if another process is at work on them, or they cannot be
+            read or written.
+    """
+
+    def __init__(self, goal: Path, made_of: dict[str, Any]) -> None:
+        self.folder = folder_of(goal)
+        self._goal = goal
+        self._head = {"goal": Path(os.path.realpath(goal)).name, **made_of}
+        self._memory: int | None = None
+        self._digests: list[str] = []
+        self._owner: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._owner = claim(self.folder / _OWNER)
+            if self._owner is None:
+                raise OutputError(f"{self._goal}: another process is at work on it")
+            self._read()
+        except OSError as error:
+            raise self._error(error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give them up to the next; when all went well, or nothing is there, they go."""
+        if kind is None or not self._digests:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            _log.info(
+                "%s: its %d finished strips are kept: the same again goes on with them",
+                self._goal,
+                len(self._digests),
+            )
+        if self._owner is not None:
+            self._owner.close()
+
+    def _read(self) -> None:
+        try:
+            lines = (self.folder / _MANIFEST).read_text("ascii").splitlines()
+            head, strips = json.loads(lines[0]), lines[1:]
+            self._memory = int(head.pop("memory"))
+            del head["strips"]
+        except (FileNotFoundError, ValueError, IndexError, KeyError, AttributeError):
+            return self._begin_anew()
+        # As JSON has it: tuples are lists there.
+        if head != json.loads(json.dumps(self._head)):
+            return self._begin_anew()
+        for line in strips:
+            try:
+                digest = json.loads(line)["sha256"]
+                with self._strip(len(self._digests)).open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        break
+            except (OSError, ValueError, KeyError, TypeError):
+                break  # it was being written
+            self._digests.append(digest)
+        return None
+
+    def _begin_anew(self) -> None:
+        """What is there belongs to another picture, or was never begun."""
+        self._memory = None
+        for path in self.folder.iterdir():
+            if path.name != _OWNER:
+                path.unlink()
+
+    def memory(self, fresh: int, *, most: int) -> int:
+        """Bytes to plan tiles for: as many as when the picture was begun.
+
+        Args:
+            fresh: what to take where nothing was begun.
+            most: bytes of working memory that may be used.
+
+        Raises:
+            OutOfMemory: if it was begun with more.
+        """
+        begun = self._memory if self._digests else None
+        if begun is not None and begun > most:
+            raise OutOfMemory(
+                f"{self._goal}: it was begun within {format_size(begun)} of memory, and"
+                f" {format_size(most)} may be used: raise max_memory, or remove {self.folder} to"
+                " begin anew"
+            )
+        return fresh if begun is None else begun
+
+    def begin(self, plan: Plan, memory: int, output: int) -> None:
+        """Check that the disk has room, and say what it takes.
+
+        Args:
+            plan: of the picture.
+            memory: bytes that it was made for.
+            output: bytes that the file itself may take.
+
+        Raises:
+            OutputError: if there is too little room.
+        """
+        bands = plan.passes[-1].bands
+        heights = [band.rows.stop - band.rows.start for band in bands]
+        row = plan.layout.width * plan.layout.bands * np.dtype(plan.passes[-1].dtype_out).itemsize
+        sizes = [rows * row for rows in heights]
+        done = self._sound(sizes)
+        try:
+            sweep(self.folder.parent)
+            needed, free = sum(sizes[done:]) + output, shutil.disk_usage(self.folder).free
+            if needed > free:
+                self._refuse(needed, free)
+            self._write_manifest({**self._head, "memory": memory, "strips": len(bands)})
+        except OSError as error:
+            raise self._error(error) from error
+        share = f"; {done} of {len(bands)} strips are there already" if done else ""
+        _log.info(
+            "%s: %.0f Mpixel take up to %s of disk while they are made (%s are free): finished"
+            " strips are kept in %s%s",
+            self._goal,
+            plan.layout.width * plan.layout.height / 1e6,
+            format_size(sum(sizes) + output),
+            format_size(free),
+            self.folder,
+            share,
+        )
+
+    def _sound(self, sizes: list[int]) -> int:
+        """How many strips are as they must be; further ones are forgotten."""
+        found = 0
+        for i, size in enumerate(sizes[: len(self._digests)]):
+            if self._strip(i).stat().st_size != size:
+                break
+            found += 1
+        del self._digests[found:]
+        return found
+
+    def _refuse(self, needed: int, free: int) -> None:
+        raise OutputError(
+            f"{self._goal}: it needs about {format_size(needed)} of disk, finished strips"
+            f" included, and {format_size(free)} are free: make room"
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def through(
+        self, plan: Plan, strips: Iterable[Samples], progress: OnProgress | None
+    ) -> Iterator[Samples]:
+        """The result from top to bottom: what is there, then what is made, and kept.
+
+        Args:
+            plan: of the picture.
+            strips: of it.
+            progress: see `Plan.run`.
+
+        Raises:
+            OutputError: if a strip cannot be read or written.
+        """
+        done = len(self._digests)
+        try:
+            for i in range(done):
+                data = np.frombuffer(self._strip(i).read_bytes(), plan.passes[-1].dtype_out)
+                yield data.reshape(-1, plan.layout.width, plan.layout.bands)
+        except OSError as error:
+            raise self._error(error) from error
+        for band in plan.run(strips, progress, skip=done):
+            self._keep(band)
+            yield band
+
+    def _keep(self, band: Samples) -> None:
+        data = np.ascontiguousarray(band).data.cast("B")
+        try:
+            with self._strip(len(self._digests)).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._digests.append(hashlib.sha256(data).hexdigest())
+            # Only now that it is on the disk.
+            with (self.folder / _MANIFEST).open("a", encoding="ascii") as manifest:
+                manifest.write(self._line(len(self._digests) - 1))
+                manifest.flush()
+                os.fsync(manifest.fileno())
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _write_manifest(self, head: dict[str, Any]) -> None:
+        draft = self.folder / f"{_MANIFEST}.new"
+        lines = [json.dumps(head) + "\n", *map(self._line, range(len(self._digests)))]
+        with draft.open("w", encoding="ascii") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.folder / _MANIFEST)
+
+    def _line(self, strip: int) -> str:
+        return json.dumps({"strip": strip, "sha256": self._digests[strip]}) + "\n"
+
+    def _strip(self, number: int) -> Path:
+        return self.folder / f"{number:06}.raw"
+
+    def _error(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self._goal}: its strips cannot be kept in {self.folder}: {error.strerror}"
+        )
