@@ -18,6 +18,7 @@ PACKAGES = {
     "cv2": ("opencv-python-headless", "evaluate"),
     "ncnn": ("ncnn", "export"),
     "pnnx": ("pnnx", "export"),
+    "av": ("av", "video"),
 }
 
 

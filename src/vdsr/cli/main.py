@@ -27,6 +27,7 @@ from vdsr.cli.streams import flushed, is_unwritable, mute, open_closed_streams
 from vdsr.cli.train import train
 from vdsr.cli.upscale import upscale
 from vdsr.cli.vacc import vacc
+from vdsr.cli.video import video
 
 app = typer.Typer(
     name="vdsr",
@@ -61,6 +62,7 @@ def _main(
 
 
 app.command(cls=Command)(command(upscale))
+app.command(cls=Command)(command(video))
 app.command(cls=Command)(command(status))
 app.command(cls=Command)(command(compare))
 app.command(cls=Command)(command(info))

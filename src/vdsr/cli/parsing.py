@@ -39,3 +39,15 @@ def parse_numbers(text: str, option: str, example: str) -> tuple[int, ...]:
 def parse_names(text: str) -> list[str]:
     """Names with commas between, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from a text like `90`, `1:30` or `0:01:30.5`.
+
+    Raises:
+        UsageError: if it is something else.
+    """
+    match = re.fullmatch(r"(?:(?:(\d{1,3}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,6})?)", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no time: write seconds, as 90, or 1:30, or 0:01:30.5")
+    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vdsr.inference.plan import Progress
     from vdsr.training.progress import TrainingProgress
+    from vdsr.video.order import FilmProgress
 
 # A job that is expected to take longer is announced.
 _LONG_JOB_SECONDS = 5.0
@@ -213,6 +214,48 @@ class TrainingDisplay(Display):
             facts.append(f"loss {progress.loss:.3g}")
         facts += [f"{name} {value:.2f} dB" for name, value in progress.psnr.items()]
         self.text = ", ".join(facts)
+
+
+class FilmDisplay(Display):
+    """Progress of a film; takes the reports of `Upscaler.video`.
+
+    Attributes:
+        done: frames that are made.
+    """
+
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        super().__init__(label, quiet=quiet)
+        self.done = 0
+        self._announced = False
+
+    def __call__(self, progress: FilmProgress) -> None:
+        """Take a report; see `vdsr.video.order.FilmProgress`."""
+        self.done = progress.done
+        if self.quiet:
+            return
+        now = progress.done - progress.before
+        self._start = time.monotonic() - progress.seconds
+        self.estimate.report(
+            now, max(0, progress.total - progress.before) if progress.total else 0, progress.seconds
+        )
+        count = f"{progress.done}/{progress.total}" if progress.total else str(progress.done)
+        self.text = f"{count} frames, {self.estimate.rate:.2f} frames/s"
+        if progress.kept >= 0.005:
+            self.text += f", {100 * progress.kept:.0f} % unchanged"
+        if not self._announced and progress.seconds >= _TELLING_SECONDS and now > 1:
+            self._announced = True
+            self._announce(progress)
+
+    def _announce(self, progress: FilmProgress) -> None:
+        """Say how long it will take, as soon as that can be told."""
+        left = self.estimate.left(progress.seconds) if progress.total else None
+        before = f", {progress.before} of them made before" if progress.before else ""
+        if left is not None and left >= _LONG_JOB_SECONDS:
+            self.say(
+                f"{self.label}: {progress.total} frames{before} will take about {duration(left)}"
+            )
+        elif progress.before:
+            self.say(f"{self.label}: goes on after frame {progress.before}")
 
 
 class Counter(Display):

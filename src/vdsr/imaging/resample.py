@@ -67,11 +67,14 @@ class Axis:
         length_out: number of output samples, at least 1.
         scale: the scale that sets kernel and sample positions. MATLAB takes the given
             scale where there is one, and length_out / length_in where a size is given.
+        shift: input px by which all positions are moved: for planes whose samples do not lie
+            where pixel centers do, as chroma often does.
     """
 
     length_in: int
     length_out: int
     scale: float
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         if self.length_in < 1 or self.length_out < 1 or not 0.0 < self.scale < math.inf:
@@ -120,7 +123,7 @@ class Axis:
 def _taps(axis: Axis, start: int, stop: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Input indices, mirrored at the borders, and normalized weights of some outputs."""
     x = np.arange(start + 1, stop + 1, dtype=np.float64)  # 1-based, as in MATLAB
-    u = x / axis.scale + 0.5 * (1.0 - 1.0 / axis.scale)
+    u = x / axis.scale + 0.5 * (1.0 - 1.0 / axis.scale) + axis.shift
     left = np.floor(u - axis.support / 2.0)
     taps = math.ceil(axis.support) + 2
     index = left[:, None] + np.arange(taps)

@@ -150,6 +150,14 @@ def is_single(images: object) -> bool:
     return isinstance(images, np.ndarray) or is_pillow(images) or is_encoded(images)
 
 
+def told(image: object) -> str:
+    """One picture that was given where many are expected, in words."""
+    if isinstance(image, str | os.PathLike):
+        return f"{os.fspath(image)!r:.60} is one path"
+    kind = "array" if isinstance(image, np.ndarray) else type(image).__name__
+    return f"this is one picture ({kind})"
+
+
 def _name(index: int, item: object) -> str:
     one = item[0] if isinstance(item, tuple | list) and item else item
     return name_of(one) if isinstance(one, str | os.PathLike) else f"picture {index}"

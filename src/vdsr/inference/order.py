@@ -49,6 +49,32 @@ class FileOptions(SizeOptions, total=False):
     resume: bool | None
 
 
+class FilmOptions(TypedDict, total=False):
+    """What is to become of a film: the fields of `vdsr.video.order.FilmOrder`."""
+
+    scale: float | None
+    width: int | None
+    height: int | None
+    fit: tuple[int, int] | None
+    restore: bool
+    target: Target | None
+    codec: str | None
+    crf: int | None
+    preset: str | None
+    pix_fmt: str | None
+    deinterlace: bool
+    strict: bool
+    start: float | None
+    end: float | None
+    preview: float | None
+    drop: tuple[str, ...]
+    overwrite: bool
+    redo: bool
+    segment: int
+    format: str | None
+    progress: Any
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What is to become of a picture.

@@ -83,11 +83,13 @@ class TileLimits:
         max_pixels: largest number of px that a tile reads, halo included.
         max_side: largest side of what a tile gives; None for no limit.
         max_band_rows: largest number of rows of a band; None for no limit.
+        lead: whether the first tile of a large image is small, so that speed is soon known.
     """
 
     max_pixels: int = MAX_TILE_PIXELS
     max_side: int | None = None
     max_band_rows: int | None = None
+    lead: bool = True
 
 
 def plan_tiles(
@@ -128,7 +130,8 @@ def plan_tiles(
     spans = _spans(width, columns, halo, limits.max_side)
     first, *others = _spans(height, bands, halo, limits.max_side, limits.max_band_rows)
     lead = LEAD_PIXELS // first.outer_length - halo
-    if height * width < _LEAD_FROM or lead < halo or lead + halo >= spans[0].stop:
+    small = height * width < _LEAD_FROM or lead < halo or lead + halo >= spans[0].stop
+    if small or not limits.lead:
         return tuple(Band(rows, spans) for rows in (first, *others))
     after = _spans(width, columns, halo, limits.max_side, start=lead)
     led = Band(first, (Span.with_halo(0, lead, width, halo), *after))
@@ -147,6 +150,7 @@ def _plan_cells(
         max_pixels=max(1, limits.max_pixels // fold**2),
         max_side=sides(limits.max_side),
         max_band_rows=sides(limits.max_band_rows),
+        lead=limits.lead,
     )
     return plan_tiles(height, width, halo, inner)
 

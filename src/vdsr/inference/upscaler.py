@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Generator, Iterable
 from dataclasses import replace
@@ -19,8 +20,8 @@ from vdsr.inference import cpu, memory
 from vdsr.inference.backends import Backend
 from vdsr.inference.engine import Engine, EngineFor, Result
 from vdsr.inference.engines import Engines
-from vdsr.inference.mapping import Mapped, is_single, map_pictures
-from vdsr.inference.order import FileOptions, Order, SizeOptions
+from vdsr.inference.mapping import Mapped, is_single, map_pictures, told
+from vdsr.inference.order import FileOptions, FilmOptions, Order, SizeOptions
 from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import Picture, opened, opened_file
 from vdsr.inference.plan import OnProgress
@@ -326,7 +327,7 @@ class Upscaler:
         if in_flight < 1:
             raise UsageError(f"at least 1 picture in flight, not {in_flight}")
         if is_single(images):  # many of which could be iterated over, by letters or rows
-            raise UsageError(f"{_told(images)}: put it in a list")
+            raise UsageError(f"{told(images)}: put it in a list")
         if not isinstance(images, Iterable):
             raise UsageError(f"map takes many pictures, not {type(images).__name__}")
         # Without a format each suffix tells; any lossy one tells the range of the quality.
@@ -373,9 +374,30 @@ class Upscaler:
         picture = opened_file(Path(image), order.page)
         return preview(self._engine(picture, order), picture, Path(output), order)
 
+    def video(
+        self, film: Encoded, output: Goal | None = None, **options: Unpack[FilmOptions]
+    ) -> Any:  # noqa: ANN401
+        """Enlarge a film, with all that is beside its pictures; needs the extra `video`.
 
-def _told(image: object) -> str:
-    if isinstance(image, str | os.PathLike):
-        return f"{os.fspath(image)!r:.60} is one path"
-    kind = "array" if isinstance(image, np.ndarray) else type(image).__name__
-    return f"this is one picture ({kind})"
+        One network does all of it: with `auto`, that for clean pictures.
+
+        Args:
+            film: the path of a film, its content as bytes, or a binary file object.
+            output: path of the result, whose suffix says what it becomes, or a binary file
+                object, which needs a `format`. None gives the pictures back, one by one.
+            options: `scale` to `target` as in `upscale`; `codec`, `crf`, `preset`, `pix_fmt`,
+                `deinterlace`, `strict`, `start`, `end`, `preview`, `drop`, `overwrite`, `redo`,
+                `segment`, `format`, `progress`: see docs/video.md.
+
+        Returns:
+            With an output, a `FilmResult`. Else a generator of PyAV's `VideoFrame`, with the
+            film's times and colors.
+
+        Raises:
+            UsageError, InputError, OutputError, OutOfMemory: as `upscale`.
+        """
+        self._engines.check_open()
+        engine = replace(self._engines.first, max_memory=self._engines.budget(1.0))
+        # Imports run down only: films are made of pictures.
+        enlarge_film = importlib.import_module("vdsr.video.film").enlarge_film
+        return enlarge_film(engine, film, output, dict(options))

@@ -1,0 +1,438 @@
+"""A film into another one: decoded, enlarged, encoded, put together.
+
+Decoding, the network and encoding run at the same time, each a few pictures ahead of the
+next. Segments of packets go to the disk as they are finished, so that an interrupted run goes
+on from the last of them; the container is written at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vdsr.errors import InputError, UnsupportedType, UsageError
+from vdsr.extras import require
+from vdsr.inference import cpu
+from vdsr.inference.target import plan_passes
+from vdsr.outputs import refuse_existing, refuse_same, write_atomic
+from vdsr.version import __version__
+from vdsr.video.animation import write_animation
+from vdsr.video.decode import Damage, Pictures, ahead, interlaced
+from vdsr.video.encode import open_encoder
+from vdsr.video.enlarge import side_by_side_width
+from vdsr.video.formats import (
+    CODECS,
+    CONTAINERS,
+    Coding,
+    choose_codec,
+    choose_pixels,
+    container_of,
+    encoder_options,
+    pixels_lost,
+)
+from vdsr.video.frames import FrameMaker, Made, most_pixels
+from vdsr.video.mux import write_film
+from vdsr.video.order import FilmOrder, FilmProgress, FilmResult
+from vdsr.video.planes import PlaneFormat, plane_format
+from vdsr.video.source import Film, examine, stamp
+from vdsr.video.spool import SegmentFile, Spool
+from vdsr.video.streams import StreamPlan, plan_streams
+from vdsr.video.webp import examine_webp, is_webp, loops
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.video.codeccontext import VideoCodecContext
+
+    from vdsr.inference.engine import Engine
+
+# Pictures that each step may be ahead of the next: with those in work, what is held.
+_AHEAD = 3
+
+
+def enlarge_film(
+    engine: Engine, source: object, goal: object | None, options: dict[str, Any]
+) -> FilmResult | Generator[VideoFrame, None, None]:
+    """See `Upscaler.video`."""
+    require("av")
+    order = FilmOrder.of(options)
+    if engine.model.architecture.planes != 1:
+        raise UsageError(
+            f"{engine.model.source}: it restores chroma, too; films take networks of luma alone,"
+            " since chroma of films is kept as it is sampled"
+        )
+    if goal is None:
+        return _frames(engine, source, order)
+    with tempfile.TemporaryDirectory(prefix="vdsr-film-") as folder:
+        path = _as_file(source, Path(folder))
+        if isinstance(goal, str | os.PathLike):
+            return _Work(engine, path, Path(goal), order).run()
+        if not hasattr(goal, "write"):
+            raise UsageError(f"the output is a path or a file object, not {type(goal).__name__}")
+        if order.format is None:
+            raise UsageError("a file object has no suffix: format says what it is to be: 'mkv'")
+        made = Path(folder) / f"out.{order.format.lstrip('.')}"
+        result = _Work(engine, path, made, order).run()
+        with made.open("rb") as file:
+            shutil.copyfileobj(file, goal)
+        return replace(result, output=str(getattr(goal, "name", "<file>")))
+
+
+def _frames(engine: Engine, source: object, order: FilmOrder) -> Generator[VideoFrame, None, None]:
+    with tempfile.TemporaryDirectory(prefix="vdsr-film-") as folder:
+        film = _examined(_as_file(source, Path(folder)))
+        _check_interlaced(film, order)
+        start, end = order.cut
+        pictures = Pictures(film=film, deinterlace=order.deinterlace, start=start, end=end)
+        goal = plane_format(order.pix_fmt) if order.pix_fmt else film.pixels
+        maker = FrameMaker.of(engine, film, order.size, goal)
+        with closing(ahead(pictures, _AHEAD)) as frames:
+            for frame in frames:
+                yield maker.make(frame).frame
+
+
+def _as_file(source: object, folder: Path) -> Path:
+    """The source as the path of a file: what has none is copied, since it is read twice."""
+    if isinstance(source, str | os.PathLike):
+        return Path(os.fsdecode(source))
+    copy = folder / "in"
+    if isinstance(source, bytes):
+        copy.write_bytes(source)
+    elif hasattr(source, "read"):
+        with copy.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    else:
+        raise UnsupportedType(f"a film is a path, bytes or a file object, not {source!r:.60}")
+    return copy
+
+
+def _examined(path: Path) -> Film:
+    return examine_webp(path) if is_webp(path) else examine(path)
+
+
+def _check_interlaced(film: Film, order: FilmOrder) -> None:
+    if film.interlaced and not order.deinterlace:
+        raise InputError(interlaced(film))
+
+
+@dataclass
+class _Counts:
+    frames: int = 0
+    computed: int = 0
+    kept: int = 0
+
+    def add(self, frames: int, computed: int, kept: int) -> None:
+        self.frames += frames
+        self.computed += computed
+        self.kept += kept
+
+    @property
+    def share(self) -> float:
+        return self.kept / max(1, self.kept + self.computed)
+
+
+class _Work:
+    """One film on its way."""
+
+    def __init__(self, engine: Engine, path: Path, goal: Path, order: FilmOrder) -> None:
+        self.engine, self.order = engine, order
+        self.film = _examined(path)
+        self.goal = goal if order.preview is None else preview_of(goal)
+        self.container = container_of(goal)
+        if path.exists():
+            refuse_same(path, self.goal, in_place=False)
+        refuse_existing(self.goal, overwrite=order.overwrite)
+        _check_interlaced(self.film, order)
+        self.passes = plan_passes(self.film.height, self.film.width, order.size)
+        self.height, self.width = self.passes[-1].shape_out
+        self.cut = self._cut()
+        self.pictures = Pictures(
+            film=self.film, deinterlace=order.deinterlace, start=self.cut[0], end=self.cut[1]
+        )
+        self.notices: list[str] = []
+        self.counts = _Counts()
+        self.begin = time.perf_counter()
+        self.started: float | None = None
+        self.before = 0
+
+    def _cut(self) -> tuple[Fraction | None, Fraction | None]:
+        start, end = self.order.cut
+        if self.order.preview is not None:
+            length = Fraction(self.order.preview).limit_denominator(1000)
+            middle = Fraction(self.film.duration).limit_denominator(1000) / 2 - length / 2
+            start = start if self.order.start is not None else max(Fraction(0), middle)
+            end = (start or Fraction(0)) + length
+        if start and self.film.duration and start >= self.film.duration:
+            raise InputError(
+                f"{self.film.path}: it has {self.film.duration:.1f} s: nothing is left"
+                f" from {float(start):g} s on"
+            )
+        return start or None, end
+
+    @property
+    def total(self) -> int:
+        """Pictures to be made, as far as that can be told."""
+        if not self.film.frames:
+            return 0
+        start = self.cut[0] or Fraction(0)
+        end = self.film.duration if self.cut[1] is None else float(self.cut[1])
+        if self.cut == (None, None):
+            return self.film.frames
+        seconds = min(end, self.film.duration or end) - float(start)
+        return min(self.film.frames, max(1, round(seconds * float(self.film.rate))))
+
+    def run(self) -> FilmResult:
+        order = self.order
+        wide = side_by_side_width(self.width) if order.preview is not None else self.width
+        if self.goal.suffix.lower() not in CONTAINERS:
+            return self._animation(wide)
+        codec = choose_codec(self.goal, self.film, order.codec)
+        pixels = choose_pixels(codec, self.film, order.pix_fmt)
+        self._check_even(codec, pixels, wide)
+        plan = plan_streams(self.film, self.container, order.drop)
+        threads = cpu.cores()
+        options, lost = encoder_options(
+            codec, self.film, pixels, crf=order.crf, preset=order.preset, threads=threads
+        )
+        if order.pix_fmt is None:
+            lost += pixels_lost(codec, self.film.pixels, pixels)
+        self._tell([*plan.lost, *lost, *(f"left out: {n} data" for n in self.film.dynamic)])
+        film = self.film
+        coding = Coding(
+            codec=codec,
+            container=self.container,
+            pix_fmt=pixels.name,
+            width=wide,
+            height=self.height,
+            time_base=film.time_base,
+            rate=film.rate,
+            shape=film.shape,
+            # Colors that come as red, green and blue are coded as those of HD television are.
+            color=(1, 1, 1, 13) if film.pixels.rgb and not pixels.rgb else film.color,
+            options=options,
+            threads=threads,
+        )
+        chosen = {"threads": threads, "max_pixels": most_pixels(self.engine)}
+        with Spool(self.goal, self._settings(coding), chosen, redo=order.redo) as spool:
+            threads = spool.chosen["threads"]
+            options, _ = encoder_options(
+                codec, film, pixels, crf=order.crf, preset=order.preset, threads=threads
+            )
+            coding = replace(coding, threads=threads, options=options)
+            open_encoder(coding)
+            for done in spool.done:
+                self.counts.add(len(done.frames), done.computed, done.kept)
+            self.before = self.counts.frames
+            if not (spool.done and spool.done[-1].last):
+                self._segments(spool, coding, pixels)
+            self._finish(spool, coding, plan)
+        return self._result(codec, coding.pix_fmt)
+
+    def _finish(self, spool: Spool, coding: Coding, plan: StreamPlan) -> None:
+        self._tell(spool.done[-1].told)
+        with write_atomic(self.goal, overwrite=self.order.overwrite) as file:
+            write_film(file, self.film, coding, spool, plan, self.cut)
+        spool.remove()
+
+    def _tell(self, lines: list[str]) -> None:
+        if lines and self.order.strict:
+            raise InputError(f"{self.film.path}: {lines[0]}")
+        self.notices += lines
+
+    def _check_even(self, codec: str, pixels: PlaneFormat, width: int) -> None:
+        odd = (width % 2 and pixels.sub_x == 2) or (self.height % 2 and pixels.sub_y == 2)
+        if CODECS[codec].even and pixels.chroma and odd:
+            raise UsageError(
+                f"{codec} takes no {width}x{self.height} px of {pixels.name}: choose an even size,"
+                " or the codec vp9 or ffv1, or the pixel format yuv444p"
+            )
+
+    def _settings(self, coding: Coding) -> dict[str, Any]:
+        """All that the bytes depend on, but for what the machine chose."""
+        import av
+
+        content = coding.as_dict()
+        del content["threads"]
+        content["options"] = {k: v for k, v in coding.options.items() if k != "x265-params"}
+        return {
+            "program": __version__,
+            "av": av.__version__,
+            "input": {"path": str(self.film.path.absolute()), **stamp(self.film.path)},
+            "size": [self.width, self.height],
+            "model": self.engine.model.digest,
+            "precision": self.engine.choice.precision,
+            "backend": self.engine.choice.backend,
+            "deinterlace": self.order.deinterlace,
+            "cut": [None if one is None else str(one) for one in self.cut],
+            "preview": self.order.preview is not None,
+            "segment": self.order.segment,
+            "drop": list(self.order.drop),
+            "coding": content,
+        }
+
+    def _segments(self, spool: Spool, coding: Coding, pixels: PlaneFormat) -> None:
+        maker = self._maker(pixels, spool.chosen["max_pixels"])
+        made = self._made(maker, self.before)
+        file: SegmentFile | None = None
+        encoder: VideoCodecContext | None = None
+        try:
+            with closing(ahead(made, _AHEAD)) as results:
+                for result in results:
+                    if file is not None and len(file.segment.frames) == self.order.segment:
+                        spool.done.append(_ended(file, encoder))
+                        file = None
+                    if file is None:
+                        file, encoder = spool.begin(), open_encoder(coding)
+                    _encode(file, encoder, result)
+                    self._progress(result)
+                damage = self.pictures.damage
+                if self.cut == (None, None) and not self.film.container.startswith("image2"):
+                    damage.missing = max(0, self.film.declared - self.counts.frames)
+                if file is None:
+                    raise InputError(f"{self.film.path}: there are no pictures in what is wanted")
+                self._check_strict()
+                file.segment.last, file.segment.told = True, damage.told()
+                spool.done.append(_ended(file, encoder))
+                file = None
+        finally:
+            if file is not None:
+                file.discard()
+
+    def _made(self, maker: FrameMaker, skipped: int) -> Iterator[Made]:
+        with closing(ahead(self.pictures, _AHEAD)) as frames:
+            for i, frame in enumerate(frames):
+                if i < skipped:
+                    continue
+                if self.started is None:
+                    self.started = time.perf_counter()
+                self._check_strict()
+                if i % self.order.segment == 0:
+                    maker.forget()
+                yield maker.make(frame)
+
+    def _check_strict(self) -> None:
+        if self.order.strict and (told := self.pictures.damage.told()):
+            raise InputError(f"{self.film.path}: {told[0]}")
+
+    def _maker(self, pixels: PlaneFormat, max_pixels: int | None = None) -> FrameMaker:
+        maker = FrameMaker.of(self.engine, self.film, self.order.size, pixels, max_pixels)
+        maker.side_by_side = self.order.preview is not None
+        return maker
+
+    def _progress(self, made: Made) -> None:
+        self.counts.add(1, made.computed, made.kept)
+        if self.order.progress is not None:
+            self.order.progress(
+                FilmProgress(
+                    done=self.counts.frames,
+                    total=max(self.total, self.counts.frames) if self.total else 0,
+                    seconds=time.perf_counter() - (self.started or self.begin),
+                    before=self.before,
+                    kept=self.counts.share,
+                )
+            )
+
+    def _animation(self, width: int) -> FilmResult:
+        for name in ("codec", "crf", "preset", "pix_fmt"):
+            if getattr(self.order, name) is not None:
+                raise UsageError(f"{self.container} has no choice of {name}")
+        plan = _beside_animation(self.film, self.order.drop)
+        self._tell(plan)
+        pixels = self.film.pixels
+        maker = self._maker(pixels)
+
+        def frames() -> Iterator[VideoFrame]:
+            with closing(ahead(self._made(maker, 0), _AHEAD)) as results:
+                for made in results:
+                    self._progress(made)
+                    yield made.frame
+
+        with write_atomic(self.goal, overwrite=self.order.overwrite) as file:
+            write_animation(
+                file,
+                frames(),
+                kind=self.container,
+                size=(width, self.height),
+                alpha=pixels.alpha,
+                loops=loops(self.film.path),
+                last=self._last_shown(),
+                name=str(self.goal),
+            )
+        self._check_strict()
+        self._tell(self.pictures.damage.told())
+        return self._result(self.container, "rgba" if pixels.alpha else "rgb24")
+
+    def _last_shown(self) -> Fraction:
+        """Seconds that the last picture is shown: a GIF has to know at its beginning."""
+        last = None
+        for frame in replace(self.pictures, damage=Damage()):
+            last = frame.duration
+        return (last or 0) * self.film.time_base or 1 / self.film.rate
+
+    def _result(self, codec: str, pix_fmt: str) -> FilmResult:
+        seconds = time.perf_counter() - self.begin
+        film, engine = self.film, self.engine
+        return FilmResult(
+            input=str(film.path),
+            output=str(self.goal),
+            width=side_by_side_width(self.width) if self.order.preview else self.width,
+            height=self.height,
+            scale=max(self.height / film.height, self.width / film.width),
+            frames=self.counts.frames,
+            codec=codec,
+            pix_fmt=pix_fmt,
+            model=engine.model.metadata.name,
+            precision=engine.choice.precision,
+            backend=engine.choice.backend,
+            seconds=seconds,
+            frames_per_second=(self.counts.frames - self.before) / max(seconds, 1e-9),
+            kept=self.counts.share,
+            resumed=self.before,
+            notices=tuple(self.notices),
+        )
+
+
+def preview_of(goal: Path) -> Path:
+    """Where the preview of a film goes."""
+    return goal.with_name(f"{goal.stem[:200]}.preview{goal.suffix}")
+
+
+def _beside_animation(film: Film, drop: tuple[str, ...]) -> list[str]:
+    """What is lost where a film becomes pictures alone."""
+    from vdsr.video.source import opened
+
+    if is_webp(film.path):
+        return []
+    kinds = {"audio": "audio", "subtitle": "subtitles", "attachment": "attachments"}
+    with opened(film.path) as source:
+        held = sorted({kinds[s.type] for s in source.streams if s.type in kinds})
+    left = [kind for kind in held if kind not in drop]
+    if left:
+        raise UsageError(
+            f"{film.path}: moving pictures hold no {' and no '.join(left)}: name a .mkv, or leave"
+            f" them out (drop {' '.join(left)})"
+        )
+    return []
+
+
+def _encode(file: SegmentFile, encoder: Any, made: Made) -> None:  # noqa: ANN401
+    frame = made.frame
+    file.segment.frames.append((frame.pts or 0, frame.duration or 0))
+    file.segment.computed += made.computed
+    file.segment.kept += made.kept
+    for packet in encoder.encode(frame):
+        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
+
+
+def _ended(file: SegmentFile, encoder: Any) -> Any:  # noqa: ANN401
+    for packet in encoder.encode(None):
+        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
+    file.segment.extradata = bytes(encoder.extradata or b"").hex()
+    return file.finish()
