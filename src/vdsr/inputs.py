@@ -1,6 +1,8 @@
-"""Files that are read whole: ordinary ones, no larger than their kind ever is; digests.
+"""What is read: whether it is there; ordinary files, read whole; digests.
 
-A pipe may never end, a device never does, and a file may be larger than the memory.
+A pipe may never end, a device never does, and a file may be larger than the memory, or than
+its kind ever is. A name
+may be one that the system refuses to look for.
 """
 
 from __future__ import annotations
@@ -11,6 +13,47 @@ import stat
 from pathlib import Path
 
 from vdsr.errors import InputError
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there, or a link to one.
+
+    Raises:
+        InputError: if the system refuses the name: it is too long, holds a null byte, or lies
+            where nobody may look.
+    """
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether an ordinary file is there, or a link to one.
+
+    Raises:
+        InputError: see `is_folder`.
+    """
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether anything is there, or a link to anything.
+
+    Raises:
+        InputError: see `is_folder`.
+    """
+    return _mode(path) is not None
+
+
+def _mode(path: str | Path) -> int | None:
+    """Kind and permissions of what is there; None if nothing is."""
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - the name may have any form
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # a ValueError: a null byte in the name
+        text = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: it cannot be looked for: {text}") from error
 
 
 def read_file(path: str | Path, most: int) -> bytes:

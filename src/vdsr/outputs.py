@@ -48,6 +48,22 @@ _swept: set[Path] = set()
 _sweeping = threading.Lock()
 
 
+@contextlib.contextmanager
+def as_output_error(goal: Path) -> Iterator[None]:
+    """Let what the system refuses in the block be an error about the goal.
+
+    Raises:
+        OutputError: for any `OSError`, and for a name with a null byte.
+    """
+    try:
+        yield
+    except VdsrError:  # some are a ValueError, too
+        raise
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"{goal}: it cannot be written: {text}") from error
+
+
 def refuse_existing(*goals: Path, overwrite: bool, folder: bool = False) -> None:
     """Refuse goals that cannot be written, or must not be, before any work is done.
 
@@ -62,7 +78,7 @@ def refuse_existing(*goals: Path, overwrite: bool, folder: bool = False) -> None
             write-protected, or a link that leads nowhere.
     """
     for goal in goals:
-        with _as_output_error(goal):
+        with as_output_error(goal):
             _refuse(goal, overwrite=overwrite, folder=folder)
 
 
@@ -142,7 +158,7 @@ class Part:
         self.goal = goal
         self._overwrite = overwrite
         refuse_existing(goal, overwrite=overwrite)
-        with _as_output_error(goal):
+        with as_output_error(goal):
             self._place = _place(goal)
             sweep(self._place.parent)
             self.path, self.file = _create(self._place.parent, _mode(self._place))
@@ -155,7 +171,7 @@ class Part:
             OutputError: if it cannot be written.
         """
         try:
-            with _as_output_error(self.goal):
+            with as_output_error(self.goal):
                 self.file.flush()
                 os.fsync(self.file.fileno())
                 self.file.close()
@@ -188,7 +204,7 @@ def write_atomic(goal: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """
     part = Part(goal, overwrite=overwrite)
     try:
-        with _as_output_error(goal):
+        with as_output_error(goal):
             yield part.file
         part.commit()
     finally:
@@ -216,7 +232,7 @@ def work_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OutputError: if it cannot be made; for any `OSError` in the block, too.
     """
-    with _as_output_error(parent):
+    with as_output_error(parent):
         parent.mkdir(parents=True, exist_ok=True)
         sweep(parent)
         work = parent / _part_name()
@@ -242,7 +258,7 @@ def put(made: Path, goal: Path, *, overwrite: bool = True) -> None:
     """
     folder = made.is_dir()
     refuse_existing(goal, overwrite=overwrite, folder=folder)
-    with _as_output_error(goal):
+    with as_output_error(goal):
         place = _place(goal)
         if not folder:
             if (mode := _mode(place)) is not None:
@@ -382,14 +398,3 @@ def _settle(path: Path, place: Path, goal: Path, *, overwrite: bool) -> None:
         if os.path.lexists(place):
             raise _exists(goal) from None
         path.rename(place)
-
-
-@contextlib.contextmanager
-def _as_output_error(goal: Path) -> Iterator[None]:
-    try:
-        yield
-    except VdsrError:  # some are a ValueError, too
-        raise
-    except (OSError, ValueError) as error:  # a ValueError: a null byte in a name
-        text = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"{goal}: it cannot be written: {text}") from error

@@ -179,7 +179,7 @@ def brands(*names: bytes) -> bytes:
 
 
 DAMAGED = "damaged"
-UNKNOWN = "no picture in a known format"
+UNKNOWN = "not a picture in a known format"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9"/></svg>'
 
 INPUTS: dict[str, tuple[bytes, str]] = {
@@ -262,7 +262,7 @@ def test_an_input_that_is_no_file(vdsr: Command, tmp_path: Path) -> None:
     assert (done.code, "it is a folder" in done.error()) == (1, True)
     os.mkfifo(tmp_path / "pipe.png")
     done = vdsr(tmp_path / "pipe.png", tmp_path / "out.png")
-    assert (done.code, "no ordinary file" in done.error()) == (1, True)
+    assert (done.code, "not an ordinary file" in done.error()) == (1, True)
     assert [p.name for p in tmp_path.iterdir()] == ["pipe.png"]
 
 

@@ -131,10 +131,10 @@ LOSSY: dict[str, Any] = {"exact": False}
 AV1: dict[str, Any] = {"compression": "av1", "Q": 95, "subsample_mode": "off"}
 FROM_CMYK = ("CMYK was converted to sRGB through its ICC profile",)
 OVERVIEWS = ("only the full-size picture is kept of 3",)
-COLOURS = np.array([[200, 30, 40], [20, 180, 60], [10, 40, 220], [250, 240, 230]], np.uint8)
+COLORS = np.array([[200, 30, 40], [20, 180, 60], [10, 40, 220], [250, 240, 230]], np.uint8)
 INDICES = (np.indices((HEIGHT, WIDTH)).sum(axis=0) // 7 % 4).astype(np.uint8)
 OPACITY = np.array([255, 128, 255, 64], np.uint8)
-SEE_THROUGH = np.concatenate([COLOURS, OPACITY[:, None]], axis=1)
+SEE_THROUGH = np.concatenate([COLORS, OPACITY[:, None]], axis=1)
 
 CASES = [
     Case(name="gray-1-bit.png", pixels=steps(2), save={"bitdepth": 1}),
@@ -148,16 +148,16 @@ CASES = [
     Case(name="rgb-16.png", pixels=scene(3, "uint16"), **ALL),
     Case(name="rgba.png", pixels=scene(4), **ALL),
     Case(name="rgba-16.png", pixels=scene(4, "uint16"), xmp=True),
-    Case(name="palette.png", pixels=COLOURS[INDICES], data=palette_png(INDICES, COLOURS)),
+    Case(name="palette.png", pixels=COLORS[INDICES], data=palette_png(INDICES, COLORS)),
     Case(
         name="palette-2-bit.png",
-        pixels=COLOURS[INDICES],
-        data=palette_png(INDICES, COLOURS, depth=2),
+        pixels=COLORS[INDICES],
+        data=palette_png(INDICES, COLORS, depth=2),
     ),
     Case(
         name="palette-alpha.png",
         pixels=SEE_THROUGH[INDICES],
-        data=palette_png(INDICES, COLOURS, depth=4, alpha=OPACITY.tobytes()),
+        data=palette_png(INDICES, COLORS, depth=4, alpha=OPACITY.tobytes()),
     ),
     Case(name="interlaced.png", save={"interlace": True}, orientation=6, exif=True),
     Case(name="one-pixel.png", pixels=scene(3, height=1, width=1)),
@@ -215,7 +215,7 @@ CASES = [
         notes=("float samples were taken as",),
     ),
     Case(name="cmyk.tif", space="cmyk", **LOSSY, exif=True, notes=FROM_CMYK),
-    Case(name="lab.tif", space="lab", **LOSSY, notes=("CIE colour was converted",)),
+    Case(name="lab.tif", space="lab", **LOSSY, notes=("CIE color was converted",)),
     Case(name="8-bit.avif", save=AV1, **ALL, **LOSSY),
     Case(
         name="10-bit.avif",
@@ -263,7 +263,7 @@ def make(case: Case, folder: Path) -> Path:
     if case.space == "cmyk":
         image = image.icc_transform("cmyk", input_profile="srgb")
     elif case.space is not None:
-        image = image.colourspace(case.space)
+        image = image.colorspace(case.space)
     image = with_metadata(image, case)
     codec = "heif" if case.kind == "avif" else case.kind
     getattr(image, f"{codec}save")(str(path), **case.save)
@@ -273,12 +273,12 @@ def make(case: Case, folder: Path) -> Path:
 
 
 def as_image(pixels: Pixels) -> pyvips.Image:
-    colour = pixels.shape[2] > 2
+    color = pixels.shape[2] > 2
     kinds = {"uint8": "srgb", "uint16": "rgb16", "float32": "scrgb"}
     gray = {"uint8": "b-w", "uint16": "grey16", "float32": "b-w"}
     name = pixels.dtype.name
     return pyvips.Image.new_from_array(
-        np.ascontiguousarray(pixels), interpretation=(kinds if colour else gray)[name]
+        np.ascontiguousarray(pixels), interpretation=(kinds if color else gray)[name]
     )
 
 
@@ -342,7 +342,7 @@ def stored(path: Path, case: Case) -> Pixels:
         if case.space == "cmyk":
             image = image.icc_transform("srgb", embedded=True)
         elif case.space is not None:
-            image = image.colourspace("rgb16")
+            image = image.colorspace("rgb16")
         pixels = np.atleast_3d(image.numpy())
         if case.bits is not None:
             peak = (1 << case.bits) - 1
@@ -386,9 +386,9 @@ def check_pixels(case: Case, pixels: Pixels, target: str, result: pyvips.Image) 
     if pixels.dtype == np.float32 and target != "tiff":  # black and white are what was found
         low, high = min(0.0, float(pixels.min())), max(1.0, float(pixels.max()))
         alpha = pixels.shape[2] in (2, 4)
-        colours = expected[..., :-1] if alpha else expected
-        colours -= low
-        colours /= high - low
+        colors = expected[..., :-1] if alpha else expected
+        colors -= low
+        colors /= high - low
     alpha = pixels.shape[2] in (2, 4)
     visible = np.ones(expected.shape[:2], bool)
     if alpha and target == "jpeg":
@@ -422,7 +422,7 @@ def expected_notes(case: Case, target: str) -> list[str]:
     if (case.bits or {"uint8": 8, "uint16": 16, "float32": 32}[dtype]) > most:
         notes.append(f"{target} holds {most} bits at most: the {dtype} samples were rounded")
     if target == "gif":
-        return [*notes, "gif holds neither profile nor EXIF", "gif holds 256 colours"]
+        return [*notes, "gif holds neither profile nor EXIF", "gif holds 256 colors"]
     if bands in (2, 4) and target == "jpeg":
         notes.append("jpeg holds no alpha: the picture was laid on white")
     if case.icc == "gray" and target in ("webp", "avif"):

@@ -108,7 +108,7 @@ def resources(data: bytes) -> bytes:
     return head + data + b"\0" * (len(data) % 2)
 
 
-def test_hidden_colours_make_no_fringes(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_hidden_colors_make_no_fringes(upscaler: Upscaler, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     image = rng.integers(0, 256, (24, 24, 4), np.uint8)
     y, x = np.mgrid[0:24, 0:24] - 11.5
@@ -122,7 +122,7 @@ def test_hidden_colours_make_no_fringes(upscaler: Upscaler, tmp_path: Path) -> N
         assert np.abs(result[seen][:, :3] - (200, 100, 50)).max() <= 2
         assert 0 < seen.sum() < seen.size
     flat = enlarge(upscaler, source, ".jpg")[0].numpy().astype(int)
-    # On white, every colour lies between white and the one of the disc.
+    # On white, every color lies between white and the one of the disc.
     assert (flat >= np.array([200, 100, 50]) - 12).all()
 
 
@@ -319,7 +319,7 @@ def test_cmyk_with_alpha(upscaler: Upscaler, tmp_path: Path) -> None:
         (b"sRGB", b"\0", None),
     ],
 )
-def test_colour_spaces_without_profile(
+def test_color_spaces_without_profile(
     upscaler: Upscaler, tmp_path: Path, chunk: bytes, data: bytes, said: str | None
 ) -> None:
     source = tmp_path / "in.png"
@@ -382,7 +382,7 @@ def test_ultra_hdr_jpeg(upscaler: Upscaler, tmp_path: Path) -> None:
     if not pyvips.type_find("VipsOperation", "uhdrsave"):
         pytest.skip("needs libvips with libultrahdr")
     source = tmp_path / "in.jpg"
-    large = pyvips.Image.new_from_array(pixels().repeat(4, 0).repeat(4, 1)).colourspace("scrgb")
+    large = pyvips.Image.new_from_array(pixels().repeat(4, 0).repeat(4, 1)).colorspace("scrgb")
     (large * 3).copy(interpretation="scrgb").uhdrsave(str(source))
     image, notices, _ = enlarge(upscaler, source, ".jpg")
     assert (image.width, image.height) == (8 * WIDTH, 8 * HEIGHT)

@@ -344,6 +344,6 @@ def test_settings_survive_being_written():
     settings = JobSettings(fit=(3, 4), format="webp", quality=80, name="{stem}", tile=64)
     assert JobSettings.of_json(settings.as_json()) == settings
     with pytest.raises(ValueError, match="not known"):
-        JobSettings.of_json('{"colour": 1}')
+        JobSettings.of_json('{"color": 1}')
     assert replace(settings, quality=None).options("png")["quality"] is None
     assert settings.options("webp")["quality"] == 80

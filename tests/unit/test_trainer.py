@@ -339,7 +339,7 @@ def test_a_run_may_start_from_a_shallower_network(tmp_path):
 
 def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     text = SGD.replace("steps = 4", "steps = 300").replace("rate = 0.01", "rate = 1e9")
-    with pytest.raises(VdsrError, match=r"(no number|diverges).*last good checkpoint") as caught:
+    with pytest.raises(VdsrError, match=r"(not a number|diverges).*last good checkpoint") as caught:
         train(parse_recipe(text), PACK, tmp_path, options=TrainingOptions(save_seconds=0.0))
     assert caught.value.exit_code == 1
     state = load_checkpoint(tmp_path / "checkpoint.pt")

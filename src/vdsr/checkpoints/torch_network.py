@@ -53,7 +53,7 @@ def named_tensors(
         Tensors by name, in the order of the file; none of them has been read.
 
     Raises:
-        CheckpointError: if there is no network, or one that is no chain of convolutions
+        CheckpointError: if there is no network, or one that is not a chain of convolutions
             by the classes of its modules.
     """
     network = _unwrap(root)

@@ -17,6 +17,7 @@ from vdsr.cli.parsing import parse_names, parse_numbers
 from vdsr.cli.progress import Counter
 from vdsr.errors import UsageError, among
 from vdsr.extras import require
+from vdsr.inputs import is_file
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def _fid(path: Path | None) -> FeatureNetwork:
     if path is None:
         name, source = next(iter(datasets.NETWORKS.items()))
         path = datasets.data_home() / "networks" / source.file
-        if not path.is_file():
+        if not is_file(path):
             raise UsageError(
                 f"FID needs a network: run 'vdsr data fetch {name}' ({source.megabytes} MB),"
                 " or give one with --fid-network"

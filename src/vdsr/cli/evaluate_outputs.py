@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdsr.cli.console import check_outputs, report, say
-from vdsr.errors import OutputError, UsageError
-from vdsr.outputs import write_whole
+from vdsr.errors import UsageError
+from vdsr.outputs import as_output_error, write_whole
 
 if TYPE_CHECKING:
     from vdsr.evaluation.evaluate import Row
@@ -80,10 +80,8 @@ def _goals(
         return []
     place = place / folder.resolve().name
     goals = [(picture, place / f"{picture.name}.png") for picture in pictures]
-    try:
+    with as_output_error(place):
         place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{place}: it cannot be made: {error.strerror}") from error
     check_outputs(*(goal for _, goal in goals), overwrite=overwrite)
     return goals
 

@@ -18,6 +18,7 @@ from vdsr.cli.console import STDOUT, as_options, check_outputs, duration, say
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
 from vdsr.errors import InputError, UsageError
+from vdsr.inputs import exists, is_folder
 
 if TYPE_CHECKING:
     from vdsr.jobs.balance import Balance
@@ -59,7 +60,7 @@ def upscale_folder(
     """
     from vdsr.imaging.files import SUFFIXES
 
-    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+    if not is_folder(output) and (exists(output) or output.suffix.lower() in SUFFIXES):
         if len(inputs) == 1:
             raise InputError(
                 f"{_text(inputs[0])}: it is a folder, or a pattern, and {_text(output)} is the"

@@ -20,6 +20,7 @@ from vdsr.cli.options import Json, License, Overwrite, Quiet
 from vdsr.cli.progress import TrainingDisplay
 from vdsr.errors import InputError, UsageError
 from vdsr.extras import require
+from vdsr.inputs import exists, is_folder
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
@@ -215,11 +216,11 @@ def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -
     packs, color = [], recipe.network.planes > 1
     for source in sources:
         path = Path(source.path)
-        if path.is_dir():
+        if is_folder(path):
             packed = pack_folders([path], license=source.license, color=color)
             say_left_out(packed.left_out, quiet=quiet)
             packs.append(packed.pack)
-        elif path.exists():
+        elif exists(path):
             packs.append(read_pack(path))
         else:
             raise InputError(f"{path}: there is no such folder or pack")
@@ -231,7 +232,7 @@ def _source(text: str, license: str) -> Source:
     from vdsr.training.recipe import Source
 
     path, _, share = text.rpartition("@")
-    if not path or Path(text).exists():
+    if not path or exists(text):
         return Source(path=text, license=license)
     try:
         return Source(path=path, license=license, share=float(share))

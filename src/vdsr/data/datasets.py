@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from vdsr.data.download import OnBytes, download
 from vdsr.errors import InputError, OutputError, UsageError, among
 from vdsr.imaging.files import SUFFIXES
+from vdsr.inputs import is_folder
 from vdsr.outputs import put, work_folder, write_whole
 
 HOME_VARIABLE = "VDSR_DATA"
@@ -118,7 +119,7 @@ def open_dataset(data: str) -> Dataset:
         InputError: if there are no pictures in the folder, or the name was never fetched.
     """
     folder = Path(data)
-    if folder.is_dir():
+    if is_folder(folder):
         found = Dataset(folder.resolve().name, _pictures(folder))
         known = DATASETS.get(found.name.lower())
         if known is not None and len(found.pictures) == known.pictures:
@@ -128,7 +129,7 @@ def open_dataset(data: str) -> Dataset:
     if name not in DATASETS:
         raise UsageError(f"{data}: no such folder, and no dataset of that name: {_names()}")
     for place in (_fetched(name), _remembered(name)):
-        if place is not None and place.is_dir():
+        if place is not None and is_folder(place):
             return Dataset(DATASETS[name].title, _pictures(place))
     raise InputError(f"{data} is not here: run 'vdsr data fetch {name}', or give its folder once")
 
@@ -158,7 +159,7 @@ def fetch(name: str, *, progress: OnBytes | None = None) -> Path:
             f"nothing named {name!r} can be fetched: {among(name, (*DATASETS, *NETWORKS))}"
         )
     folder = _fetched(key)
-    if not folder.is_dir():
+    if not is_folder(folder):
         source = DATASETS[key].source
         archive = data_home() / "downloads" / source.file
         _download(source, archive, progress)
@@ -207,7 +208,7 @@ def _unpack(archive: Path, dataset: Registered, folder: Path) -> None:
                 )
             put(pictures, folder)
     except tarfile.TarError as error:
-        raise InputError(f"{archive}: it is no readable tar archive: {error}") from error
+        raise InputError(f"{archive}: it is not a readable tar archive: {error}") from error
 
 
 def _take(archive: Path, inside: str, folder: Path) -> int:

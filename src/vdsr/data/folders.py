@@ -14,6 +14,7 @@ from vdsr.data.packfile import Luma, Picture
 from vdsr.errors import InputError
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.files import SUFFIXES, PictureReader
+from vdsr.inputs import is_folder
 
 File = tuple[Path, Path]
 
@@ -26,7 +27,7 @@ def files_in(folders: Sequence[Path]) -> list[File]:
     """
     found = []
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(f"{folder}: there is no such folder")
         found += [(folder, path) for path in sorted(folder.rglob("*")) if _is_picture(path)]
     return found

@@ -1,6 +1,6 @@
 """From folders of photographs to a pack of luma or of RGB.
 
-It is the one part of training that reads any format. It needs libvips, and so is no part of
+It is the one part of training that reads any format. It needs libvips, and so is not part of
 the way that trains: that reads packs.
 """
 

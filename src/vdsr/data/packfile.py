@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdsr.errors import InputError, MissingExtra, ModelError, VdsrError
+from vdsr.inputs import is_file
 from vdsr.model.file import check_text
 from vdsr.outputs import write_atomic
 
@@ -166,7 +167,7 @@ def read_pack(path: Path) -> Pack:
     """
     pillow = _pillow()
     try:
-        if not path.is_file():
+        if not is_file(path):
             raise FileNotFoundError(errno.ENOENT, "there is no such file")
         with zipfile.ZipFile(path) as archive:
             index = _index(archive, path)

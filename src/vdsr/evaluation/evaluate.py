@@ -17,6 +17,7 @@ from vdsr.evaluation.cases import Case, Picture
 from vdsr.evaluation.cutouts import Cutout, cut_out
 from vdsr.evaluation.fid import PATCH, FeatureNetwork, Features, frechet_distance, patches
 from vdsr.evaluation.protocols import CROPS, check_protocol, prepare
+from vdsr.inputs import is_file
 
 SMALLEST_SCALE, LARGEST_SCALE = 2, 8
 # The first row of a protocol that enlarges nothing.
@@ -223,7 +224,7 @@ def _input_of(path: Path, scale: int, folder: Path) -> Path:
     endings = input_endings(scale)
     for ending in endings:
         candidate = folder / f"{path.stem}{ending}{path.suffix}"
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     raise InputError(
         f"{folder}: no picture for {path.name}, as {path.stem}{endings[1]}{path.suffix}"

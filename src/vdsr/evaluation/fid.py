@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from vdsr.errors import InputError, MissingExtra, UsageError
 from vdsr.evaluation.cases import Planes
+from vdsr.inputs import is_file
 
 Features = NDArray[np.float64]
 Extract = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -131,7 +132,7 @@ class FeatureNetwork:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
+        if not is_file(path):
             raise UsageError(f"{path}: there is no such network for FID")
         if path.suffix.lower() == ".onnx":
             self._extract = _open_onnx(path)

@@ -74,8 +74,9 @@ def drawn(side: int) -> RGB:
 def _paths(folder: Path) -> list[Path]:
     try:
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    except OSError as error:
-        raise InputError(f"{folder}: the pictures cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{folder}: the pictures cannot be read: {text}") from error
     if not paths:
         raise InputError(f"{folder}: there are no pictures directly in this folder")
     return paths[:MOST]

@@ -29,7 +29,7 @@ from vdsr.inference.comparison_page import (
     window_words,
 )
 from vdsr.inference.pipeline import RowBuffer, ValueRange
-from vdsr.outputs import refuse_existing, write_whole
+from vdsr.outputs import as_output_error, refuse_existing, write_whole
 
 Added = NDArray[np.float32]
 
@@ -62,7 +62,10 @@ class Extras:
         if self.residual is not None:
             format_of(self.residual)
         named = [path for path in (self.residual, self.compare) if path is not None]
-        places = [path.resolve() for path in (*named, output, Path(source))]
+        places = []
+        for path in (*named, output, Path(source)):
+            with as_output_error(path):
+                places.append(path.resolve())
         for i, path in enumerate(named):
             if places[i] in places[i + 1 :]:
                 raise UsageError(f"{path}: it is named for two things: name another file")

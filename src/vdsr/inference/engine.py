@@ -56,7 +56,7 @@ class Result:
     """What was done to a file.
 
     Attributes:
-        input, output: paths; what is no path is named in angle brackets.
+        input, output: paths; what is not a path is named in angle brackets.
         width, height: of the output, px.
         scale: by which its sides grew.
         model: name of the model.

@@ -36,11 +36,11 @@ def parse_size(text: str) -> int:
     """Bytes from a text like `512MiB`, `1.5 GB` or `2000000`.
 
     Raises:
-        UsageError: if it is no size, or less than 64 MiB.
+        UsageError: if it is not a size, or less than 64 MiB.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is no size: write 512MiB or 2GiB")
+        raise UsageError(f"{text!r} is not a size: write 512MiB or 2GiB")
     size = float(match[1]) * _UNITS[(match[2] or "").lower()]
     if not math.isfinite(size):
         raise UsageError(f"{text[:20]}... is more memory than there is anywhere")
@@ -172,7 +172,7 @@ def is_shortage(error: Exception) -> bool:
 def network_bytes_per_pixel(architecture: Architecture) -> float:
     """Working memory of a float32 forward pass, per input pixel.
 
-    Two neighboring layers are held at once, and some room beside: measured for 8 to 64
+    Two neighboring layers are held at once, and some more besides: measured for 8 to 64
     channels, OpenVINO takes 2.0 to 2.5 layers, ONNX Runtime up to 2.5, torch 2.0 to 2.5.
     Layers of a folded network have one number for each square of `fold` x `fold` px.
     """

@@ -22,7 +22,7 @@ from vdsr.jobs.settings import BESIDE, JobSettings
 # Pictures that are claimed beyond those in work, so that no thread waits for the manifest.
 _AHEAD = 1.5
 _PATIENCE = 0.1
-# A process that dies so often in a row before any picture has begun is no use.
+# A process that dies so often in a row before any picture has begun is of no use.
 _DEATHS = 3
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from vdsr.errors import VdsrError
 from vdsr.imaging.files import PictureReader
 from vdsr.inference.target import plan_passes
+from vdsr.inputs import is_file
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.discovery import find
 from vdsr.jobs.enrol import check_outputs, enrol
@@ -117,7 +118,7 @@ def dry_run(
 
 
 def _manifest(path: Path) -> Manifest:
-    if not path.is_file():
+    if not is_file(path):
         return Manifest(None)
     own = Manifest(path, create=False)
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vdsr.errors import InputError, OutputError, UsageError
+from vdsr.inputs import is_file, is_folder
 
 MANIFEST = ".vdsr-manifest.sqlite"
 # Of a job that makes previews alone, which is no obstacle to the real one.
@@ -93,7 +94,7 @@ class Manifest:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        if path is not None and not create and not path.is_file():
+        if path is not None and not create and not is_file(path):
             raise InputError(f"{path.parent}: no job has run there: it has no {MANIFEST}")
         with self.errors(), self.transaction() as db:
             self._prepare(db)
@@ -220,6 +221,6 @@ def open_manifest(folder: Path) -> Manifest:
         InputError: if there is none.
         UsageError: if it is not a folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UsageError(f"{folder}: there is no such folder")
     return Manifest(folder / MANIFEST, create=False)

@@ -30,7 +30,7 @@ from vdsr.jobs.others import Others
 from vdsr.jobs.pause import pausable
 from vdsr.jobs.progress import FINDING, OTHERS, WATCHING, WORKING, JobProgress, Tally
 from vdsr.jobs.settings import JobSettings
-from vdsr.outputs import work_folder
+from vdsr.outputs import as_output_error, work_folder
 
 # Seconds between two looks at what others do, or at whether there are new files.
 _LOOK = 1.0
@@ -167,10 +167,8 @@ def output_names(manifest: Manifest) -> Callable[[str], bool]:
 
 
 def _make_folder(output: Path) -> None:
-    try:
+    with as_output_error(output):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output}: the folder cannot be made: {error.strerror}") from error
     if not os.access(output, os.W_OK | os.X_OK):
         raise OutputError(f"{output}: the folder cannot be written")
 

@@ -47,7 +47,7 @@ class Geometry:
         """The smallest window in which a patch can lie at every place of a block of JPEG.
 
         Raises:
-            ValueError: if the patch is no multiple of the scale.
+            ValueError: if the patch is not a multiple of the scale.
         """
         small = patch / Fraction(scale)
         if small.denominator != 1:

@@ -14,7 +14,7 @@ from vdsr.errors import OutputError, VdsrError
 from vdsr.training.module import StageModule
 from vdsr.training.validation import Validation
 
-# A loss, in units of that of doing nothing, that is so many times its best is no noise.
+# A loss, in units of that of doing nothing, that is this many times its best is not noise.
 _DIVERGED = 10.0
 _LOOK_STEPS = 50
 _LOOK_SECONDS = 20.0
@@ -79,7 +79,7 @@ class Monitor:
         """Log the loss since the last look, and see that all is well.
 
         Raises:
-            VdsrError: if a loss or weight is no number, or the loss diverges.
+            VdsrError: if a loss or weight is not a number, or the loss diverges.
             OutputError: if the log cannot be written.
         """
         if not module.counted:
@@ -88,7 +88,7 @@ class Monitor:
         ratio = value / max(nothing, 1e-30)
         weights = torch.stack([p.detach().sum() for p in module.network.parameters()])
         if not math.isfinite(value) or not bool(torch.isfinite(weights).all()):
-            raise self._failure(module, "the loss is no number any more")
+            raise self._failure(module, "the loss is not a number any more")
         if ratio > _DIVERGED * self._best:
             raise self._failure(
                 module, f"the loss diverges: {ratio / self._best:.0f} times its best"

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from vdsr.data.packfile import Pack
 from vdsr.errors import OutputError, UsageError
+from vdsr.inputs import exists
 from vdsr.model.architecture import Architecture
+from vdsr.outputs import as_output_error
 from vdsr.training import lightning
 from vdsr.training.branch import NAME as TRUNK
 from vdsr.training.branch import branch_of
@@ -57,7 +59,7 @@ def branch(
         UsageError, InputError, CheckpointError, OutputError, VdsrError: as `train`, and
             `vdsr.training.branch.branch_of`.
     """
-    if not (resume and (folder / NAME).exists()):
+    if not (resume and exists(folder / NAME)):
         state = load_checkpoint(trunk / NAME)
         branch_of(recipe, state)
         if lightning.leads():
@@ -98,7 +100,7 @@ def train(
         InputError: if no picture is as large as a patch.
         CheckpointError: if the checkpoint cannot be read.
         OutputError: if a checkpoint or log cannot be written.
-        VdsrError: if the loss is no number or diverges; the last good checkpoint is kept.
+        VdsrError: if the loss is not a number or diverges; the last good checkpoint is kept.
     """
     return _Training(recipe, pack, folder, options or TrainingOptions()).go(start, resume)
 
@@ -175,7 +177,7 @@ class _Training:
 
     def _first(self, start: Start | Checkpoint | None, resume: bool) -> Checkpoint:
         """Where to begin."""
-        if self._path.exists():
+        if exists(self._path):
             # The others begin where the first process has left its checkpoint.
             if not resume and lightning.leads():
                 raise UsageError(
@@ -350,10 +352,8 @@ class _Training:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with as_output_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: it cannot be made: {error.strerror}") from error
 
 
 @contextmanager

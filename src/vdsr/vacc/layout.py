@@ -26,7 +26,7 @@ from typing import Any
 
 from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import build_name
-from vdsr.inputs import read_file
+from vdsr.inputs import exists, read_file
 from vdsr.model.file import check_text
 
 MANIFEST = "manifest.json"
@@ -115,7 +115,7 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: if there is none, or one that is not understood.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    if not exists(path):
         raise InputError(
             f"{folder}: it is not an accelerator folder: 'vdsr export --format vacc' makes one"
         )

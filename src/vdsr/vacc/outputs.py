@@ -13,7 +13,7 @@ import numpy as np
 
 from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import SIDE
-from vdsr.inputs import read_file
+from vdsr.inputs import is_file, is_folder, read_file
 from vdsr.model.architecture import FloatArray
 from vdsr.model.file import check_text
 from vdsr.vacc.layout import MANIFEST, Manifest, read_manifest
@@ -65,8 +65,9 @@ def manifest_of(folder: Path) -> tuple[Path, Manifest] | None:
     Raises:
         InputError: if there is a manifest, and it cannot be read.
     """
-    for candidate in (folder.resolve(), *folder.resolve().parents[:_LEVELS]):
-        if (candidate / MANIFEST).is_file():
+    folder = folder.resolve() if is_folder(folder) else folder
+    for candidate in (folder, *folder.parents[:_LEVELS]):
+        if is_file(candidate / MANIFEST):
             return candidate, read_manifest(candidate)
     return None
 
@@ -78,7 +79,7 @@ def origin_of(folder: Path, manifest: Manifest | None) -> Origin:
         InputError: if the note cannot be read.
     """
     path = folder / RUN
-    if path.is_file():
+    if is_file(path):
         try:
             return _origin(json.loads(read_file(path, _MAX_NOTE_BYTES)))
         except (InputError, ModelError, ValueError, TypeError, RecursionError) as error:
@@ -119,10 +120,10 @@ def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
         float32 `[256, 256]` each, as the network gave it: not clipped.
 
     Raises:
-        InputError: for files that are missing or too many, and for one that is no output;
+        InputError: for files that are missing or too many, and for one that is not an output;
             each is named.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: there is no such folder")
     paths = sorted(folder.glob("*.npz"), key=lambda path: _natural(path.stem))
     if not paths:

@@ -18,7 +18,7 @@ from vdsr.evaluation.candidates import read_picture
 from vdsr.evaluation.opencv_protocol import resized_luma
 from vdsr.imaging.color import FULL
 from vdsr.inference.compiled_paths import SIDE
-from vdsr.inputs import read_file
+from vdsr.inputs import is_folder, read_file
 from vdsr.model.architecture import FloatArray
 from vdsr.vacc.npz import INPUT_KEY, npz, read_npz
 
@@ -58,7 +58,7 @@ def read_folder(folder: Path) -> Iterator[Picture]:
         InputError: if there are none, one cannot be read, or two have the same name but
             for their suffix.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: there is no such folder")
     seen: dict[str, Path] = {}
     for path in open_dataset(str(folder)).pictures:

@@ -166,7 +166,7 @@ class PictureReader:
                     "srgb", embedded=True, input_profile="cmyk", depth=depth
                 )
             elif kind in ("lab", "labs", "xyz", "yxy", "lch"):
-                image = image.colourspace("rgb16")
+                image = image.colorspace("rgb16")
             if image.format == "double":
                 image = image.cast("float")
             if image.format == "ushort" and self.bits in (10, 12) and self.format.name == "avif":
@@ -179,8 +179,8 @@ class PictureReader:
             raise self._error("damaged or of a rare kind", error) from error
 
     def _check_bands(self, image: pyvips.Image) -> None:
-        colours = image.bands - bool(image.hasalpha())
-        known = colours in (1, 3) and image.bands <= 4
+        colors = image.bands - bool(image.hasalpha())
+        known = colors in (1, 3) and image.bands <= 4
         if not known or image.interpretation not in (*_GRAY, *_RGB, "multiband"):
             raise InputError(
                 f"{self.path}: {image.bands} bands ({image.interpretation}) cannot be enlarged:"
@@ -198,7 +198,7 @@ class PictureReader:
             which = "its ICC profile" if own else "a general profile, since it has none"
             self._note(f"CMYK was converted to sRGB through {which}")
         elif kind in ("lab", "labs", "xyz", "yxy", "lch"):
-            self._note("CIE colour was converted to 16-bit sRGB")
+            self._note("CIE color was converted to 16-bit sRGB")
         if image.format == "double":
             self._note("64-bit samples were converted to 32-bit floats")
         if self.format.name == "png" and (problem := png_check.damaged_end(self.path)) is not None:
@@ -269,7 +269,7 @@ def _format(path: Path) -> Format:
         if stat.S_ISDIR(mode):
             raise InputError(f"{path}: it is a folder, not a picture")
         if not stat.S_ISREG(mode):  # a pipe could be read only once
-            raise InputError(f"{path}: it is no ordinary file")
+            raise InputError(f"{path}: it is not an ordinary file")
         with path.open("rb") as file:
             start = file.read(SNIFFED_BYTES)
             file.seek(-min(_FOOTER, file.seek(0, os.SEEK_END)), os.SEEK_END)
@@ -285,5 +285,5 @@ def _format(path: Path) -> Format:
         known = ", ".join(READABLE)
         what = describe(start)
         this = f": this is {what}" if what else ""
-        raise InputError(f"{path}: it is no picture in a known format ({known}){this}")
+        raise InputError(f"{path}: it is not a picture in a known format ({known}){this}")
     return found

@@ -120,7 +120,7 @@ def format_of(path: Path, name: str | None = None) -> Format:
     """The format of an output: by `name`, or by the suffix of `path`.
 
     Raises:
-        UsageError: for a name or suffix that is no format of this program.
+        UsageError: for a name or suffix that is not one of a format of this program.
     """
     known = ", ".join(FORMATS)
     if name is not None:

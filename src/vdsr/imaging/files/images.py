@@ -145,7 +145,7 @@ def read_image(source: Encoded) -> NDArray[Any]:
         said to the logger `vdsr`.
 
     Raises:
-        InputError: if it cannot be read, is damaged, or is no picture that is known.
+        InputError: if it cannot be read, is damaged, or not a picture of a known format.
         UnsupportedType: for anything else than a path, bytes or a file object.
     """
     if not is_encoded(source):

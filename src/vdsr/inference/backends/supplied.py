@@ -42,7 +42,7 @@ class SuppliedBackend:
         """See `Backend.run`.
 
         Raises:
-            BackendError: if what comes back is no array of the same shape, or it is closed.
+            BackendError: if what comes back is not an array of the same shape, or it is closed.
         """
         if self._closed:
             raise BackendError("this backend is closed")
