@@ -12,7 +12,6 @@ reuse is there.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import machine
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from vdsr import Mapped, Upscaler
@@ -128,12 +128,8 @@ def check(one: Mapped[Path], color: NDArray[np.float64], broken: bool) -> str | 
 
 
 def resident_mib() -> float:
-    """Resident memory of this process, MiB (man 5 proc)."""
-    status = Path("/proc/self/status").read_text("ascii")
-    match = re.search(r"VmRSS:\s+(\d+)", status)
-    if match is None:
-        sys.exit("the system does not say how much memory is resident")
-    return int(match[1]) / 1024
+    """Resident memory of this process, MiB."""
+    return float(psutil.Process().memory_info().rss) / 1024**2
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """What is read: whether it is there; ordinary files, read whole; digests.
 
 A pipe may never end, a device never does, and a file may be larger than the memory, or than
-its kind ever is. A name
-may be one that the system refuses to look for.
+its kind ever is. A name may be one that the system refuses to look for.
 """
 
 from __future__ import annotations

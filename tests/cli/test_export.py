@@ -64,6 +64,28 @@ def test_every_format(vdsr, model: Path, pictures: Path, tmp_path: Path, format,
     assert vdsr(*arguments, "--overwrite", "--no-check", "--quiet") == (0, "", "")
 
 
+def test_exports_side_by_side_leave_each_other_whole(vdsr, model: Path, tmp_path: Path):
+    """Both formats have weights beside: each keeps its own."""
+    code, _, err = vdsr("export", model, "-f", "openvino", "-o", tmp_path / "net.xml")
+    assert (code, err) == (0, "")
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("net*")}
+    assert len(before) == 2
+    code, _, err = vdsr("export", model, "-f", "ncnn", "-o", tmp_path / "net.param")
+    after = {path.name: path.read_bytes() for path in tmp_path.glob("net*")}
+    assert (code, err) == (0, "")
+    assert len(after) == 4
+    assert {name: after[name] for name in before} == before
+    # The other way round, and once more over what is there.
+    again = ("export", model, "-f", "openvino", "-o", tmp_path / "net.xml")
+    code, _, err = vdsr(*again)
+    assert (code, "--overwrite replaces it" in err) == (1, True)
+    code, _, err = vdsr(
+        "export", model, "-f", "openvino", "-o", tmp_path / "net.xml", "--overwrite"
+    )
+    assert (code, err) == (0, "")
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("net*")} == after
+
+
 def test_the_figures_as_json(vdsr, model: Path, tmp_path: Path):
     output = tmp_path / "a.onnx"
     code, out, err = vdsr("export", model, "--format", "onnx", "-o", output, "--json")

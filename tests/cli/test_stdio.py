@@ -83,6 +83,22 @@ def test_nothing_half_done_goes_out(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_in_place_of_the_one_picture_that_is_named(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(picture().pngsave_buffer())
+    code, out, err = run(model, tmp_path, "a.png")
+    assert (code, out, b"or --in-place, to replace it" in err.encode()) == (2, b"", True)
+    width = pyvips.Image.new_from_file(path).width
+    for times, arguments in ((2, ("a.png", "--in-place")), (4, ("--in-place", "a.png", "a.png"))):
+        code, out, err = run(model, tmp_path, *arguments)
+        assert (code, out[:6], err) == (0, b"a.png:", "")
+        assert pyvips.Image.new_from_buffer(path.read_bytes(), "").width == times * width
+    assert run(model, tmp_path, "a.png", "b.png", "--in-place")[0] == 2
+    assert run(model, tmp_path, ".", "--in-place")[0] == 2
+    assert run(model, tmp_path, "-", "--in-place")[0] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
 def test_names_that_are_not_utf8_are_said_as_they_are(model: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")

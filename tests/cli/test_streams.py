@@ -64,6 +64,9 @@ def test_nowhere_to_write_a_result(folder, command):
 def test_nowhere_to_talk(folder):
     assert shell(folder, f"{UPSCALE} 2> /dev/full")[0] == 0
     assert shell(folder, f"{VDSR} upscale none.png out2.png 2> /dev/full")[0] == 1
+    for wrong in ("upscale --bogus", "upscale", "nothing", "info a b", "upscale in.png out.xyz"):
+        assert shell(folder, f"{VDSR} {wrong} 2> /dev/full")[0] == 2
+    assert shell(folder, f"{VDSR} upscale --bogus > /dev/full 2> /dev/full")[0] == 2
 
 
 @pytest.mark.parametrize("command", ["info zero.onnx", "--help"])
@@ -77,6 +80,27 @@ def test_names_that_a_terminal_would_obey(folder):
     assert code == 1
     assert r"no\x1b[2J" in said
     assert "\x1b" not in said
+
+
+def test_what_is_said_of_results_is_not_obeyed_either(folder):
+    """Names in notes and in the result itself, in lines and in folders."""
+    name = "a\x1b[2J\nb\r.png"
+    image = pyvips.Image.new_from_file(folder / "in.png").copy()
+    image.set_type(pyvips.GValue.blob_type, "exif-data", b"no EXIF at all")
+    image.write_to_file(os.fspath(folder / name))
+    quoted = r"$'a\e[2J\nb\r.png'"
+    options = "-s 2 -m zero.onnx"
+    for line in (
+        rf"{VDSR} upscale {quoted} $'b\e[2J\n.gif' {options}",
+        rf"{VDSR} upscale {quoted} $'b\e[2J\n.png' --preview {options}",
+        rf"{VDSR} upscale {quoted} $'o\e[2Jut/' {options}",
+        rf"{VDSR} upscale {quoted} $'o\e[2Jut/' --dry-run {options}",
+        rf"{VDSR} status $'o\e[2Jut/'",
+    ):
+        code, out, said = shell(folder, line)
+        assert code == 0
+        assert r"\x1b[2J" in out
+        assert not {"\x1b", "\r"} & set(out + said)
 
 
 @pytest.mark.parametrize("place", ["upscale {} out4.png", "upscale in.png {}", "vacc {}"])

@@ -263,7 +263,7 @@ def make(case: Case, folder: Path) -> Path:
     if case.space == "cmyk":
         image = image.icc_transform("cmyk", input_profile="srgb")
     elif case.space is not None:
-        image = image.colorspace(case.space)
+        image = image.colourspace(case.space)
     image = with_metadata(image, case)
     codec = "heif" if case.kind == "avif" else case.kind
     getattr(image, f"{codec}save")(str(path), **case.save)
@@ -342,7 +342,7 @@ def stored(path: Path, case: Case) -> Pixels:
         if case.space == "cmyk":
             image = image.icc_transform("srgb", embedded=True)
         elif case.space is not None:
-            image = image.colorspace("rgb16")
+            image = image.colourspace("rgb16")
         pixels = np.atleast_3d(image.numpy())
         if case.bits is not None:
             peak = (1 << case.bits) - 1

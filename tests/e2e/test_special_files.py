@@ -382,7 +382,7 @@ def test_ultra_hdr_jpeg(upscaler: Upscaler, tmp_path: Path) -> None:
     if not pyvips.type_find("VipsOperation", "uhdrsave"):
         pytest.skip("needs libvips with libultrahdr")
     source = tmp_path / "in.jpg"
-    large = pyvips.Image.new_from_array(pixels().repeat(4, 0).repeat(4, 1)).colorspace("scrgb")
+    large = pyvips.Image.new_from_array(pixels().repeat(4, 0).repeat(4, 1)).colourspace("scrgb")
     (large * 3).copy(interpretation="scrgb").uhdrsave(str(source))
     image, notices, _ = enlarge(upscaler, source, ".jpg")
     assert (image.width, image.height) == (8 * WIDTH, 8 * HEIGHT)

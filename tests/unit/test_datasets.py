@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import tarfile
 import threading
 import urllib.request
@@ -152,6 +153,21 @@ def test_a_rest_that_is_too_long_is_thrown_away(server: _Server, tmp_path: Path)
     (tmp_path / "file.bin.part").write_bytes(b"x" * (len(CONTENT) + 5))
     download(url(server), tmp_path / "file.bin", DIGEST, most=MOST, pause=0.0)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are made by anybody there alone")
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_rest_that_is_a_link_is_not_followed(server: _Server, tmp_path: Path, link):
+    """The name of what is unfinished can be foreseen: who made the link gains nothing."""
+    other, goal = tmp_path / "other", tmp_path / "data" / "file.bin"
+    other.write_bytes(CONTENT[:1000])
+    goal.parent.mkdir()
+    link(other, goal.with_name("file.bin.part"))
+    download(url(server), goal, DIGEST, most=MOST, pause=0.0)
+    assert goal.read_bytes() == CONTENT
+    assert not goal.is_symlink()
+    assert other.read_bytes() == CONTENT[:1000]
+    assert server.asked == [None]
 
 
 def test_another_content_is_refused_and_not_kept(server: _Server, tmp_path: Path):

@@ -162,6 +162,24 @@ def test_a_pack_that_is_a_bomb(tmp_path):
     assert peak < 4_000_000
 
 
+def test_a_pack_with_a_directory_without_end(tmp_path):
+    """As many entries as fit, of no picture: `zipfile` would make an object of each."""
+    path = pack_of(tmp_path / "a.pack")
+    # Signature, versions and the like, length of the name (1), what is left out.
+    entry = struct.pack("<4s24xH16x", b"PK\1\2", 1) + b"n"
+    count = (17 << 20) // len(entry)
+    path.write_bytes(
+        entry * count
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, len(entry) * count, 0, 0)
+    )
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"its directory has \d+ bytes, more than packs have"):
+        read_pack(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
 def test_packs_that_are_no_files(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="no such file"):

@@ -32,7 +32,12 @@ P = ParamSpec("P")
 def say(text: str) -> None:
     """Talk to people, on stderr; where nobody can listen, that does not end the work."""
     with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        typer.echo(_lines(text), err=True)
+
+
+def tell(text: str) -> None:
+    """Give people a result, on stdout."""
+    typer.echo(_lines(text))
 
 
 class _Sayer(logging.Handler):
@@ -71,7 +76,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             if error.filename is None:
                 raise
             name = os.fsdecode(error.filename) if not isinstance(error.filename, int) else "a file"
-            say(f"vdsr: error: {_printable(f'{name:.200}: {error.strerror}')}")
+            say(f"vdsr: error: {printable(f'{name:.200}: {error.strerror}')}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             say("vdsr: interrupted: nothing half-done is left")
@@ -82,12 +87,23 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 def _worded(error: VdsrError) -> str:
     """An error in one line, its way out as an option instead of an argument."""
-    return _printable(" ".join(as_options(str(error)).split()))
+    return printable(" ".join(as_options(str(error)).split()))
 
 
-def _printable(text: str) -> str:
-    """A text as it is, but for what a terminal would obey: names of files are strangers' texts."""
-    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in text)
+def printable(text: str) -> str:
+    """A text as it is, but for what a terminal would obey: names of files are strangers' texts.
+
+    Line breaks are among these. Bytes that are not UTF-8 are left to the stream.
+    """
+    return "".join(c if c.isprintable() or _is_byte(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_byte(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def as_options(text: str) -> str:
@@ -162,7 +178,7 @@ def report(text: str, content: Json, *, quiet: bool, json: str | None) -> None:
         OutputError: if the file cannot be written.
     """
     if not quiet and json != STDOUT:
-        typer.echo(text)
+        tell(text)
     if json is not None:
         written = _as_json(content)
         if json == STDOUT:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vdsr.cli.console import STDOUT, as_options, check_outputs, duration, say
+from vdsr.cli.console import STDOUT, as_options, check_outputs, duration, say, tell
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
 from vdsr.errors import InputError, UsageError
@@ -84,7 +84,7 @@ def upscale_folder(
         if report.stopped is not None:
             say(f"vdsr: error: {report.stopped}")
         if not quiet and json != STDOUT:
-            typer.echo(_summary(output, report))
+            tell(_summary(output, report))
         if json is not None:
             lists = {
                 "failures": _failures_as_dicts(failures(manifest, report.scan)),
@@ -123,9 +123,9 @@ def status(
         workers = Others(manifest, output).alive()
         known = json_module.loads(manifest.value("settings") or "{}")
         if json != STDOUT:
-            typer.echo(f"{output}: {_told(found)}")
+            tell(f"{_text(output)}: {_told(found)}")
             for worker in workers:
-                typer.echo(f"at work: process {worker['pid']}")
+                tell(f"at work: process {worker['pid']}")
             _say_failures(failures(manifest), found)
         if json is not None:
             content = {
@@ -175,16 +175,16 @@ def _dry_run(
     if quiet or json == STDOUT:
         return
     for source, goal in found.pairs():
-        typer.echo(f"{_text(source)} -> {_text(goal)}")
+        tell(f"{_text(source)} -> {_text(goal)}")
     estimate = found.estimate
-    typer.echo(f"{output}: {_told(found.balance)}")
+    tell(f"{_text(output)}: {_told(found.balance)}")
     if estimate.pictures:
         text = f"{estimate.pictures} to do: {estimate.megapixels:.1f} Mpixel"
         if estimate.seconds is not None and estimate.disk is not None:
             text += f", about {duration(estimate.seconds)}, about {format_size(estimate.disk)}"
         if estimate.sampled < estimate.pictures:
             text += f" (by the sizes of {estimate.sampled})"
-        typer.echo(f"{text}; {format_size(estimate.free)} is free")
+        tell(f"{text}; {format_size(estimate.free)} is free")
 
 
 def _say_failures(failures: Iterator[tuple[str, str]], balance: Balance) -> None:
@@ -239,7 +239,7 @@ def _as_dict(output: Path, report: JobReport) -> dict[str, Any]:
 
 
 def _text(path: str | Path) -> str:
-    """A path for people; bytes that are no UTF-8 are shown as escapes."""
+    """A path for people and JSON; bytes that are not UTF-8 are shown as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -25,8 +26,9 @@ class Command(TyperCommand):
         return _named(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        """The line after `Usage:`, without the braces around what has to be given."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """The line after `Usage:`, arguments without the brackets around them."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^[\[{](IN|\w+(?=}))[\]}](\.\.\.)?$", r"\1\2", piece) for piece in pieces]
 
 
 class Group(TyperGroup):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vdsr.cli.console import duration, say
+from vdsr.cli.console import duration, printable, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -95,7 +95,7 @@ def _state(progress: JobProgress) -> str:
 
 
 def _shortened(name: str) -> str:
-    text = name.encode("utf-8", "replace").decode()
+    text = printable(name.encode("utf-8", "replace").decode())
     return text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 1]}…"
 
 

@@ -105,6 +105,11 @@ def _run() -> int:
     except OSError as error:
         if not is_unwritable(error):
             raise
+        # What is wrong with the command is known, though nobody can be told.
+        wrong = getattr(error.__context__, "exit_code", None)
+        if isinstance(wrong, int):
+            mute(sys.stderr)
+            return wrong
         if flushed(sys.stdout) is not None or error.errno != errno.EPIPE:
             say(f"vdsr: error: standard output cannot be written: {error.strerror}")
         mute(sys.stdout)

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vdsr.cli.console import duration, say
+from vdsr.cli.console import duration, printable, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -83,7 +83,7 @@ class Display:
     def __init__(
         self, label: str, *, quiet: bool, interval: float = _PLAIN_INTERVAL_SECONDS
     ) -> None:
-        self.label = label
+        self.label = printable(label)
         self._interval = interval
         self.quiet = quiet
         self.estimate = Estimate()
@@ -126,7 +126,7 @@ class Display:
     def say(self, text: str) -> None:
         """A line of text above the bar."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
         else:
             say(text)
 

@@ -1,15 +1,14 @@
-"""`vdsr upscale`: one picture into another."""
+"""`vdsr upscale`: its options, and whether they are of one picture or of many."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from vdsr.cli.console import check_outputs, duration, report, say, told_of
+from vdsr.cli.console import check_outputs
 from vdsr.cli.folder import is_folder_job, upscale_folder
 from vdsr.cli.options import (
     Compression,
@@ -25,14 +24,9 @@ from vdsr.cli.options import (
     Tiled,
 )
 from vdsr.cli.parsing import parse_box
-from vdsr.cli.progress import PictureDisplay
-from vdsr.cli.stdio import STDIO, check_stdout, format_for_stdout, stdin
+from vdsr.cli.picture import upscale_picture
+from vdsr.cli.stdio import STDIO
 from vdsr.errors import UsageError
-
-if TYPE_CHECKING:
-    from vdsr.imaging.files.storage import Storage
-    from vdsr.inference.engine import Result
-
 
 _FOLDERS = "Folders"
 
@@ -43,13 +37,16 @@ def upscale(
         typer.Argument(
             metavar="IN",
             help="The picture, or - for standard input; or several, folders, and patterns.",
+            show_default=False,
+            default_factory=list,
         ),
     ],
     output: Annotated[
         str,
         typer.Argument(
             metavar="OUT",
-            help="The enlarged picture, or - for standard output; or a folder for several.",
+            help="The enlarged picture, or - for standard output; or a folder for several."
+            " None with --in-place.",
         ),
     ],
     scale: Annotated[
@@ -227,19 +224,22 @@ def upscale(
 
     Example: vdsr upscale photo.jpg large.png --scale 4
     """
-    from vdsr.imaging.files.storage import Storage
     from vdsr.inference.memory import parse_size
     from vdsr.inference.target import Target
-    from vdsr.inference.upscaler import Upscaler
 
+    if not inputs:  # one word alone is taken for the last argument
+        inputs, output = [Path(output)], output if in_place else ""
+        if not output:
+            raise UsageError(f"{inputs[0]}: name the output, too; or --in-place, to replace it")
     box = None if fit is None else parse_box(fit)
     target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
     check_outputs(json=json, overwrite=overwrite)
+    memory = None if max_memory is None else parse_size(max_memory)
     goal = Path(output)
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
     if in_folder or dry_run or watch or redo or retry_failed:
         if in_place:
-            raise UsageError("--in-place is for one picture: give it as IN and as OUT")
+            raise UsageError("--in-place is for one picture: give it as IN, without an OUT")
         if STDIO in (output, *map(str, inputs)):
             raise UsageError("- is for one picture, from or to a pipe: not for folders")
         from vdsr.jobs.discovery import Selection
@@ -280,7 +280,7 @@ def upscale(
                 retry_failed=retry_failed,
                 watch=watch,
                 threads=threads,
-                max_memory=None if max_memory is None else parse_size(max_memory),
+                max_memory=memory,
                 resume=resume,
             ),
             dry_run=dry_run,
@@ -288,110 +288,35 @@ def upscale(
             json=json,
         )
         return
-    source: Path | IO[bytes] = stdin() if str(inputs[0]) == STDIO else inputs[0]
-    to_stdout = output == STDIO
-    if to_stdout:
-        format = format or format_for_stdout(source)
-        check_stdout(json=json, in_place=in_place, preview=preview)
-    # Whatever is wrong with the options is said before the model is loaded.
-    storage = Storage(compression=compression, tiled=tiled, pyramid=pyramid)
-    goal = _checked(goal, format, quality, storage)
-    if pages is not None and (preview or pages != "all"):
-        wrong = "--preview is of one page: --page" if pages == "all" else "--pages is 'all': --page"
-        raise UsageError(f"{wrong} N chooses one")
-    made = _preview_of(goal) if preview else goal
-    if preview and not isinstance(source, Path):
-        raise UsageError("--preview reads a file, not standard input")
-    if preview and (residual or compare):
-        raise UsageError("--preview makes the middle alone: no --residual or --compare with it")
-    if preview and consistent:
-        raise UsageError("--preview makes the middle alone, which is not --consistent by itself")
-    check_outputs(made, residual, compare, json=json, overwrite=overwrite)
-    with Upscaler(
-        model,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        max_memory=None if max_memory is None else parse_size(max_memory),
-        tile=tile,
-    ) as upscaler:
-        if preview and isinstance(source, Path):
-            left, top, wide, high = upscaler.preview(
-                source,
-                made,
-                target=target,
-                ensemble=ensemble,
-                page=page,
-                format=format,
-                quality=quality,
-                compression=compression,
-                tiled=tiled,
-                pyramid=pyramid,
-                overwrite=overwrite,
-            )
-            place = {"left": left, "top": top, "width": wide, "height": high}
-            report(
-                f"{made}: the {wide}x{high} px from ({left}, {top}) on, as they will be",
-                {"input": str(source), "output": str(made), **place},
-                quiet=quiet,
-                json=json,
-            )
-            return
-        told = told_of("vdsr.inference.strips", quiet=quiet)
-        with told, PictureDisplay(inputs[0].name, quiet=quiet) as display:
-            result = upscaler.upscale(
-                source,
-                sys.stdout.buffer if to_stdout else goal,
-                target=target,
-                format=format,
-                quality=quality,
-                compression=compression,
-                tiled=tiled,
-                pyramid=pyramid,
-                resume=resume,
-                residual=residual,
-                compare=compare,
-                consistent=consistent,
-                ensemble=ensemble,
-                page=page,
-                pages=pages,
-                overwrite=overwrite,
-                in_place=in_place,
-                progress=display,
-            )
-    _report(result, quiet=quiet, json=json, talk=to_stdout)
-
-
-def _checked(goal: Path, format: str | None, quality: int | None, storage: Storage) -> Path:
-    """Where a result goes, whose format has what was asked for."""
-    from vdsr.imaging.files import format_of
-    from vdsr.imaging.files.deep_zoom import goal_of
-    from vdsr.imaging.files.formats import check_quality
-
-    kind = format_of(goal, format)
-    storage.check(kind)
-    check_quality(kind, quality, lossy=storage.is_lossy)
-    return goal_of(goal) if kind.name == "dz" else goal
-
-
-def _preview_of(goal: Path) -> Path:
-    """Where the preview of a result goes, in a name that is not too long."""
-    end = f".preview{goal.suffix}"
-    return goal.with_name(os.fsdecode(os.fsencode(goal.stem)[: 255 - len(os.fsencode(end))]) + end)
-
-
-def _report(result: Result, *, quiet: bool, json: str | None, talk: bool) -> None:
-    if not quiet:
-        if result.why is not None:
-            say(f"{result.input}: {result.model} was chosen: {result.why}")
-        for notice in result.notices:
-            say(f"{result.input}: note: {notice}")
-    several = f" and {result.pages - 1} more pages" if result.pages > 1 else ""
-    text = (
-        f"{result.output}: {result.width}x{result.height} px{several}, x{result.scale:g} in"
-        f" {duration(result.seconds)} ({result.megapixels_per_second:.2f} Mpixel/s,"
-        f" {result.model} {result.precision} on {result.backend})"
+    upscale_picture(
+        inputs[0],
+        output,
+        {
+            "model": model,
+            "backend": backend,
+            "precision": precision,
+            "threads": threads,
+            "max_memory": memory,
+            "tile": tile,
+        },
+        {
+            "target": target,
+            "page": page,
+            "pages": pages,
+            "format": format,
+            "quality": quality,
+            "compression": compression,
+            "tiled": tiled,
+            "pyramid": pyramid,
+            "resume": resume,
+            "residual": residual,
+            "compare": compare,
+            "consistent": consistent,
+            "ensemble": ensemble,
+            "overwrite": overwrite,
+            "in_place": in_place,
+        },
+        preview=preview,
+        quiet=quiet,
+        json=json,
     )
-    if talk and not quiet:  # the picture itself is on standard output
-        say(text)
-    report(text, result.as_dict(), quiet=quiet or talk, json=json)

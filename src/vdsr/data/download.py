@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import re
+import stat
 import time
 import urllib.error
 import urllib.parse
@@ -90,7 +92,7 @@ def _fetch(url: str, part: Path, most: int, progress: OnBytes | None, pause: flo
             return
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == _RANGE_NOT_SATISFIABLE and part.exists():
+            if error.code == _RANGE_NOT_SATISFIABLE and _received(part):
                 part.unlink()  # longer than the file is: it is of something else
                 failure: Exception = error
             elif error.code < 500:
@@ -133,7 +135,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _receive(url: str, part: Path, most: int, progress: OnBytes | None) -> None:
-    done = part.stat().st_size if part.exists() else 0
+    done = _received(part)
     headers = {"User-Agent": f"vdsr/{__version__}"}
     if done:
         headers["Range"] = f"bytes={done}-"
@@ -145,7 +147,7 @@ def _receive(url: str, part: Path, most: int, progress: OnBytes | None) -> None:
         length = response.headers.get("Content-Length", "")
         total = done + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         _check_size(url, part, max(done, total or 0), most)
-        with part.open("ab" if done else "wb") as file:
+        with _opened(part, done) as file:
             while chunk := _read(response):
                 file.write(chunk)
                 done += len(chunk)
@@ -154,6 +156,31 @@ def _receive(url: str, part: Path, most: int, progress: OnBytes | None) -> None:
                     progress(done, total)
     if total is not None and done < total:
         raise _Broken(f"the connection ended after {done} of {total} bytes")
+
+
+def _received(part: Path) -> int:
+    """Bytes that an earlier try left; what it cannot have left is removed.
+
+    The name is one that anybody can foresee: where others may write, too, it may be a link to
+    another file, or somebody else's.
+    """
+    try:
+        found = part.lstat()
+    except FileNotFoundError:
+        return 0
+    own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and own:
+        return found.st_size
+    part.unlink()
+    return 0
+
+
+def _opened(part: Path, done: int) -> IO[bytes]:
+    """The unfinished file, to go on with behind its first bytes; links are not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if done else os.O_TRUNC)
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
+        flags |= getattr(os, name, 0)
+    return os.fdopen(os.open(part, flags, 0o666), "ab" if done else "wb")
 
 
 def _check_size(url: str, part: Path, size: int, most: int) -> None:

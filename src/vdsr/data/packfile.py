@@ -13,6 +13,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from vdsr.outputs import write_atomic
 FORMAT = 1
 INDEX = "pack.json"
 
+# Of 100,000 pictures it has 6 MB.
+_MAX_DIRECTORY_BYTES = 16 << 20
 # Of 100,000 pictures it has 15 MB.
 _MAX_INDEX_BYTES = 32 << 20
 # What pictures unpack to at most: so many px, and so many more for each byte of the file.
@@ -169,7 +172,8 @@ def read_pack(path: Path) -> Pack:
     try:
         if not is_file(path):
             raise FileNotFoundError(errno.ENOENT, "there is no such file")
-        with zipfile.ZipFile(path) as archive:
+        with _Limited(path) as file, zipfile.ZipFile(file) as archive:
+            file.most = None
             index = _index(archive, path)
             mode = "RGB" if "color" in index else "L"
             pictures = [_picture(pillow, archive, entry, mode) for entry in index["pictures"]]
@@ -186,6 +190,30 @@ def read_pack(path: Path) -> Pack:
             raise InputError(f"{path}: the pack cannot be read: {reason}") from error
         raise InputError(f"{path}: it is not an intact pack (vdsr data pack makes one)") from error
     return pack
+
+
+class _Limited(io.FileIO):
+    """A file of which nothing large is read at once, while its directory is looked for.
+
+    `zipfile` reads the whole directory, as large as the file says that it is, and makes an
+    object of some hundred bytes for each entry.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.most: int | None = _MAX_DIRECTORY_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As `io.FileIO.read`.
+
+        Raises:
+            InputError: for more than may be read.
+        """
+        rest = os.fstat(self.fileno()).st_size - self.tell()
+        asked = rest if size is None or size < 0 else min(size, rest)
+        if self.most is not None and asked > self.most:
+            raise InputError(f"{self.name}: its directory has {asked} bytes, more than packs have")
+        return super().read(asked) or b""
 
 
 def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class PictureReader:
                     "srgb", embedded=True, input_profile="cmyk", depth=depth
                 )
             elif kind in ("lab", "labs", "xyz", "yxy", "lch"):
-                image = image.colorspace("rgb16")
+                image = image.colourspace("rgb16")
             if image.format == "double":
                 image = image.cast("float")
             if image.format == "ushort" and self.bits in (10, 12) and self.format.name == "avif":
