@@ -492,10 +492,12 @@ def exif_of(path: Path, target: str, result: pyvips.Image) -> dict[int, Any]:
 
 def check_provenance(properties: dict[str, str]) -> None:
     ours = {k.removeprefix(f"{{{NAMESPACE}}}"): v for k, v in properties.items() if NAMESPACE in k}
-    assert set(ours) == {"Program", "Model", "ModelDigest", "Scale", "Precision"}
+    how = {"Program", "Model", "ModelDigest", "Precision", "Backend"}
+    assert set(ours) == {*how, "Scale", "Target", "SourceDigest"}
     assert ours["Program"].startswith("vdsr ")
     assert ours["Model"] == "zero 0"
-    assert re.fullmatch(r"sha256:[0-9a-f]{64}", ours["ModelDigest"])
+    for digest in ("ModelDigest", "SourceDigest"):
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", ours[digest])
     assert (ours["Scale"], ours["Precision"]) == (str(SCALE), "fp32")
 
 

@@ -267,7 +267,7 @@ def ones(*shape, dtype=np.float32):
         ({"a.weight": ones(1, 1, 4, 4)}, "tensor a.weight: .*k odd"),
         ({"a.weight": ones(1, 1, 3, 5)}, "tensor a.weight: .*k odd"),
         ({"a.weight": ones(2, 1, 3, 3), "b.weight": ones(1, 3, 3, 3)}, "layer 1 takes 3 channels"),
-        ({"a.weight": ones(2, 3, 3, 3), "b.weight": ones(3, 2, 3, 3)}, "only networks for luma"),
+        ({"a.weight": ones(2, 5, 3, 3), "b.weight": ones(5, 2, 3, 3)}, "or one of Y, Cb, Cr has"),
         (
             {"in.weight": ones(1, 1, 3, 3), "out.weight": ones(1, 1, 3, 3)},
             "order of its layers cannot be told: one channel in in.weight, out.weight",

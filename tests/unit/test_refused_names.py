@@ -15,6 +15,7 @@ from vdsr.data import datasets, folders, pack, packfile
 from vdsr.errors import VdsrError
 from vdsr.evaluation.fid import FeatureNetwork
 from vdsr.export import ExportOptions, export
+from vdsr.jobs.estimate import dry_run
 from vdsr.jobs.manifest import open_manifest
 from vdsr.jobs.runner import RunOptions, run_job
 from vdsr.jobs.settings import JobSettings
@@ -83,6 +84,9 @@ USES: dict[str, Use] = {
     ),
     "job, input": lambda name, here: _job(name, here / "out"),
     "job, output": lambda name, here: _job(here / "in.png", name),
+    "job, dry run": lambda name, here: dry_run(
+        [here / "in.png"], name, JobSettings(scale=2.0), RunOptions(), lambda _: None
+    ),
     "manifest": lambda name, here: open_manifest(name),
     "accelerator folder": lambda name, here: layout.read_manifest(name),
     "accelerator pictures": lambda name, here: list(pictures.read_folder(name)),

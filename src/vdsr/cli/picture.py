@@ -57,7 +57,7 @@ def upscale_picture(
         if any(beside):
             raise UsageError("--preview makes the middle alone: no --residual or --compare with it")
         if options["consistent"]:
-            raise UsageError("--preview makes the middle alone, which is not --consistent by itself")
+            raise UsageError("--preview makes the middle alone, which is not --consistent")
         made = _preview_of(goal)
         check_outputs(made, json=json, overwrite=overwrite)
         with Upscaler(**engine) as upscaler:

@@ -15,7 +15,7 @@ from typing import Any
 from vdsr.errors import VdsrError
 from vdsr.imaging.files import PictureReader
 from vdsr.inference.target import plan_passes
-from vdsr.inputs import is_file
+from vdsr.inputs import is_file, is_folder
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.discovery import find
 from vdsr.jobs.enrol import check_outputs, enrol
@@ -128,7 +128,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _existing(folder: Path) -> Path:
-    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if is_folder(one))
 
 
 def _counted(found: Iterator[Any], show: Show) -> Iterator[Any]:

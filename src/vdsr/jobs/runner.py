@@ -123,7 +123,7 @@ def run_job(
         OutputError: if the folder cannot be written.
     """
     options = options or RunOptions()
-    new = not output.exists()
+    new = not os.path.lexists(output)
     _make_folder(output)
     manifest = Manifest(manifest_path(output, settings))
     try:
