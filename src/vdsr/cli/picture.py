@@ -142,6 +142,8 @@ def _preview(
 
 def _report(result: Result, *, quiet: bool, json: str | None, talk: bool) -> None:
     if not quiet:
+        if result.why is not None:
+            say(f"{printable(result.input)}: {result.model} was chosen: {result.why}")
         for notice in result.notices:
             say(f"{printable(result.input)}: note: {notice}")
     several = f" and {result.pages - 1} more pages" if result.pages > 1 else ""
