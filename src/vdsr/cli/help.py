@@ -27,8 +27,13 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
         """The line after `Usage:`, arguments without the brackets around them."""
-        pieces = super().collect_usage_pieces(ctx)
-        return [re.sub(r"^[\[{](IN|\w+(?=}))[\]}](\.\.\.)?$", r"\1\2", piece) for piece in pieces]
+        return [_bare(piece) for piece in super().collect_usage_pieces(ctx)]
+
+
+def _bare(piece: str) -> str:
+    """`IN...` for `[IN]...` and `{IN...}...`."""
+    piece = re.sub(r"(\.{3})+$", "...", re.sub(r"[{}]", "", piece))
+    return re.sub(r"^\[(\w+)\]\.{3}$", r"\1...", piece)
 
 
 class Group(TyperGroup):
