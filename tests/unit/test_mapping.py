@@ -264,7 +264,7 @@ def test_each_failure_is_its_own(small: Upscaler, tmp_path: Path, monkeypatch):
     bad: list[tuple[Any, str | None, str]] = [
         ("short.png", "short.png", "cut short"),
         (Path("empty.png"), "empty.png", "is empty"),
-        ("./text.png", "text.png", "no picture"),
+        ("./text.png", "text.png", "not a picture"),
         ("folder", "folder", "a folder"),
         ("missing.png", "missing.png", "no such file"),
         (("missing.png", "out.png"), "missing.png", "no such file"),
