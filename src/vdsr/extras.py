@@ -19,6 +19,11 @@ PACKAGES = {
     "ncnn": ("ncnn", "export"),
     "pnnx": ("pnnx", "export"),
     "av": ("av", "video"),
+    "fastapi": ("fastapi", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
+    "python_multipart": ("python-multipart", "serve"),
+    "sse_starlette": ("sse-starlette", "serve"),
+    "prometheus_client": ("prometheus-client", "serve"),
 }
 
 

@@ -23,6 +23,7 @@ from vdsr.cli.import_ import import_
 from vdsr.cli.info import info
 from vdsr.cli.pack import pack
 from vdsr.cli.quantize import quantize
+from vdsr.cli.serve import serve
 from vdsr.cli.streams import flushed, is_unwritable, mute, open_closed_streams
 from vdsr.cli.train import train
 from vdsr.cli.upscale import upscale
@@ -65,6 +66,7 @@ app.command(cls=Command)(command(upscale))
 app.command(cls=Command)(command(video))
 app.command(cls=Command)(command(status))
 app.command(cls=Command)(command(compare))
+app.command(cls=Command)(command(serve))
 app.command(cls=Command)(command(info))
 app.command("import", cls=Command)(command(import_))
 app.command(cls=Command)(command(export))

@@ -65,10 +65,13 @@ class Engines:
 
     def models(self) -> tuple[ModelFile, ...]:
         """The files of all networks that may be used; those of `auto` are opened for that."""
-        if self._automatic is None:
-            return (self.first.model,)
-        names = self._automatic if self._only is None else (self._only,)
-        return tuple(self._engine(name).model for name in names)
+        return tuple(engine.model for engine in self.all())
+
+    def all(self) -> tuple[Engine, ...]:
+        """All that may be used, opened; with `auto`, for clean pictures and for damaged ones."""
+        if self._automatic is None or self._only is not None:
+            return (self.first,)
+        return tuple(self._engine(name) for name in self._automatic)
 
     def of(self, picture: Picture, *, restore: bool) -> Engine:
         """The engine for a picture; with `auto`, by how the picture is damaged.
@@ -127,10 +130,8 @@ class Engines:
             assert self._only is not None
             return self._only, None
         clean, damaged = self._automatic
-        if restore:
-            return damaged, "it is restored in its own size"
-        damage = judge(picture)
-        return (damaged if damage.found else clean), damage.words
+        found, why = needs_restoring(picture, restore=restore)
+        return (damaged if found else clean), why
 
     def _engine(self, name: str) -> Engine:
         self.check_open()
@@ -159,3 +160,19 @@ class Engines:
             choice.backend,
         )
         return engine
+
+
+def needs_restoring(picture: Picture, *, restore: bool) -> tuple[bool, str | None]:
+    """Whether a picture is one for the network for damaged pictures, and why.
+
+    Args:
+        picture: what is to be enlarged.
+        restore: whether it keeps its size: then there is nothing to do but restoring.
+
+    Raises:
+        InputError: if it cannot be decoded.
+    """
+    if restore:
+        return True, "it is restored in its own size"
+    damage = judge(picture)
+    return bool(damage.found), damage.words

@@ -127,6 +127,18 @@ def _left(group: Path, limit: str, used: str, cache: str) -> int | None:
     return max(0, left + (found or 0))
 
 
+def resident() -> int:
+    """Resident size of this process, in bytes; 0 where it is not known."""
+    kilobytes = _value(_PROC / "self/status", "VmRSS")
+    if kilobytes is not None:
+        return kilobytes * 1024
+    try:
+        import psutil
+    except ImportError:
+        return 0
+    return int(psutil.Process().memory_info().rss)
+
+
 def peak_resident() -> int:
     """Largest resident size of this process so far, in bytes; 0 where it is not known."""
     # Linux's getrusage counts what the process that started this one held, too.

@@ -37,7 +37,7 @@ class Child:
             [sys.executable, "-P", "-m", "vdsr.jobs.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             text=True,
             encoding="ascii",
         )
@@ -110,7 +110,7 @@ class Child:
                     stream.close()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This package is found by the child wherever this process has it from."""
     package = str(Path(vdsr.errors.__file__).parents[1])
     known = os.environ.get("PYTHONPATH")

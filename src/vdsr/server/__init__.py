@@ -1,0 +1,1 @@
+"""A web page and an API over one open model: `vdsr serve`."""

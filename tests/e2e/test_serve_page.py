@@ -1,0 +1,163 @@
+"""The page of `vdsr serve` in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs 'vdsr[serve]'")
+import serving
+
+# Screenshots go there, for looking at.
+SHOTS = os.environ.get("VDSR_SCREENSHOTS")
+NAMES = ("one photo.png", "two.jpg")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Server]:
+    with serving.serving(tmp_path_factory.mktemp("serve"), "--workers", "3") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    made = []
+    for i, name in enumerate(NAMES):
+        path = folder / name
+        path.write_bytes(serving.photograph(150, 220, seed=i, suffix=path.suffix))
+        made.append(path)
+    return made
+
+
+def _open(browser: Any, server: serving.Server, **options: Any) -> tuple[Any, list[str]]:
+    page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    outside: list[str] = said
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((server.address, "blob:")) else outside.append(r.url),
+    )
+    page.goto(server.address)
+    page.wait_for_selector("#limits:not(:empty)")
+    return page, said
+
+
+DROP = """([box, files]) => {
+  const data = new DataTransfer();
+  for (const [name, bytes] of files) data.items.add(new File([new Uint8Array(bytes)], name));
+  box.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def _drop(page: Any, pictures: list[Path]) -> None:
+    files = [[one.name, list(one.read_bytes())] for one in pictures]
+    page.evaluate(DROP, [page.query_selector("#drop"), files])
+    page.get_by_role("button", name="Compare").nth(len(pictures) - 1).wait_for()
+    page.wait_for_selector("#stage .slider")
+
+
+def _shot(page: Any, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def test_pictures_are_dropped_compared_and_downloaded(server, browser, pictures, tmp_path):
+    page, said = _open(browser, server, accept_downloads=True)
+    page.select_option("#scale", "2")
+    _drop(page, pictures)
+    slider = page.locator("#stage .slider input")
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert float(slider.input_value()) == pytest.approx(50.5)
+    assert "50.5%" in page.get_attribute("#stage .slider", "style")
+    bounds = slider.bounding_box()
+    page.mouse.click(bounds["x"] + bounds["width"] * 0.2, bounds["y"] + 20)
+    assert float(slider.input_value()) == pytest.approx(20, abs=3)
+    page.get_by_text("PSNR").wait_for()
+    _shot(page, "desktop-light")
+    for zoom, side in (("1", 440), ("4", 1760)):
+        page.check(f"#zoom input[value='{zoom}']")
+        page.wait_for_selector("#stage:not([aria-busy]) .slider")
+        width = page.locator("#stage .slider").bounding_box()["width"]
+        assert width == pytest.approx(min(side, 1120), abs=8)
+    page.get_by_role("button", name="left").click()
+    page.check("#residual")
+    page.wait_for_selector("#stage img.flat")
+    _shot(page, "desktop-residual")
+    for i, picture in enumerate(pictures):
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").nth(i + 1).click()
+        named = f"{picture.stem}_x2{picture.suffix}"
+        assert download.value.suggested_filename == named
+        got = tmp_path / f"got-{i}{picture.suffix}"
+        download.value.save_as(got)
+        want = tmp_path / named
+        model = serving.tiny_model(server.folder.parent)
+        command = [sys.executable, "-m", "vdsr", "upscale", str(picture), str(want), "-s", "2"]
+        subprocess.run([*command, "-q", "--model", str(model)], check=True)
+        assert got.read_bytes() == want.read_bytes()
+    assert said == []
+    page.close()
+
+
+def test_both_languages_a_broken_file_and_removal(server, browser, pictures, tmp_path):
+    page, _ = _open(browser, server, locale="zh-CN")
+    assert page.get_attribute("html", "lang") == "zh-Hans"
+    page.get_by_text("选择文件").wait_for()
+    page.select_option("#language", "en")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(pictures[0].read_bytes()[:900])
+    page.set_input_files("#files", str(broken))
+    page.get_by_text("failed:").wait_for()
+    assert "damaged" in page.inner_text("#list")
+    page.get_by_role("button", name="Remove").click()
+    assert page.locator("#list li").count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_fits_and_is_accessible(server, browser, pictures, scheme, width):
+    viewport = {"width": width, "height": 844}
+    page, _ = _open(browser, server, viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    _drop(page, pictures[:1])
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
+    _shot(page, f"{width}-{scheme}")
+    script = _axe()
+    if script is not None:
+        page.evaluate(script)
+        found = page.evaluate("axe.run()")["violations"]
+        serious = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious] == []
+    page.close()
+
+
+def _axe() -> str | None:
+    """The script of npm's axe-core, where it is installed."""
+    named = os.environ.get("VDSR_AXE")
+    places = [Path(named)] if named else []
+    places.append(Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js")
+    return next((path.read_text("utf-8") for path in places if path.is_file()), None)
+
+
+def test_the_page_is_light(server):
+    import httpx
+
+    parts = ("", "static/style.css", "static/slider.css", "static/slider.js", "static/app.js")
+    parts += ("static/api.js", "static/text.js", "static/viewer.js", "static/icon.svg")
+    answers = [httpx.get(f"{server.address}/{part}") for part in parts]
+    assert all(answer.status_code == 200 for answer in answers)
+    assert sum(len(answer.content) for answer in answers) < 100_000
+    assert "default-src 'none'" in answers[0].headers["content-security-policy"]
+    assert "http://" not in "".join(a.text for a in answers[:-1]).replace("http://www.w3.org", "")
