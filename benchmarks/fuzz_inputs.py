@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelFile, ModelMetadata, append_digest
+from vdsr.model.file import ModelFile, append_digest
 from vdsr.model.graph import QuantizedLayer
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 # A picture that says it is larger than this is opened and begun, but not enlarged.

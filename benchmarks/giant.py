@@ -37,7 +37,8 @@ from vdsr.inference.backends import open_backend
 from vdsr.inference.selection import select
 from vdsr.inputs import file_digest
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import DEFAULT_MODEL, ModelMetadata
+from vdsr.model.file import DEFAULT_MODEL
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 MIB = 1024**2

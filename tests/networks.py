@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from vdsr.model.architecture import Architecture, Layer, shape_of
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
 from vdsr.model.graph import QuantizedLayer
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 

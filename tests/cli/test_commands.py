@@ -15,7 +15,8 @@ import pytest
 from vdsr.cli.console import duration, json_argument
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelMetadata, load_model
+from vdsr.model.file import load_model
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import write_model
 
 KEYS = [

@@ -19,7 +19,7 @@ from vdsr.evaluation.protocols import cropped
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.metrics import psnr
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import write_model
 
 KEYS = [

@@ -10,7 +10,7 @@ import pytest
 
 from vdsr import Upscaler
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import write_model
 
 

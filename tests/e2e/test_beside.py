@@ -16,7 +16,7 @@ from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayou
 from vdsr.inference import comparison
 from vdsr.inference.comparison_page import GAIN, MIDDLE
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import write_model
 
 

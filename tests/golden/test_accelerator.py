@@ -10,7 +10,8 @@ import pytest
 from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.data.datasets import open_dataset
 from vdsr.export import ExportOptions, export
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.vacc.layout import read_manifest
 from vdsr.vacc.measure import measure, subjects

@@ -20,7 +20,8 @@ from vdsr.data.datasets import open_dataset
 from vdsr.evaluation import evaluate
 from vdsr.evaluation.candidates import Candidate, read_picture
 from vdsr.inference import cpu
-from vdsr.model.file import ModelFile, ModelMetadata, load_model
+from vdsr.model.file import ModelFile, load_model
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import prepare
 from vdsr.quantization.quantizer import QuantizationSettings

@@ -15,7 +15,8 @@ from vdsr.evaluation.protocols import compare, luma
 from vdsr.imaging.files import PictureReader
 from vdsr.inference import backends
 from vdsr.inference.tiling import run_tiled
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 # Means over Set5: bicubic, then pytorch-vdsr's network.

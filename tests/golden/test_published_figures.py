@@ -14,7 +14,8 @@ from vdsr.data.datasets import Dataset, open_dataset
 from vdsr.evaluation.candidates import Candidate
 from vdsr.evaluation.evaluate import EvaluationSettings, Row, evaluate
 from vdsr.evaluation.reference_values import doubt
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 # Small ones, gray `bridge` left to test_protocols.py: the whole set takes minutes.

@@ -25,7 +25,8 @@ from vdsr.inference import backends
 from vdsr.inference.memory import network_bytes_per_pixel
 from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FOLDS, PLANES, Architecture, Layer, shape_of
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.training.growth import deepen
 from vdsr.training.network import VDSR

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from networks import int8_network, small_network
 from vdsr.errors import ModelError
 from vdsr.export.source import network_of
-from vdsr.model.file import ModelFile, ModelMetadata, append_digest, load_model, shipped_models
+from vdsr.model.file import ModelFile, append_digest, load_model, shipped_models
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 
 FILES = {

@@ -11,14 +11,8 @@ import pytest
 from networks import random_layers, small_network
 from vdsr.errors import ModelError
 from vdsr.model.architecture import Architecture
-from vdsr.model.file import (
-    ModelFile,
-    ModelMetadata,
-    append_digest,
-    load_model,
-    shipped_models,
-    verify_digest,
-)
+from vdsr.model.file import ModelFile, append_digest, load_model, shipped_models, verify_digest
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes, write_model
 
 FULL = ModelMetadata(

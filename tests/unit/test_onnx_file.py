@@ -16,7 +16,8 @@ import vdsr
 from vdsr.checkpoints.reader import read_checkpoint
 from vdsr.errors import MissingExtra, OutputError, UsageError
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelMetadata, load_model, verify_digest
+from vdsr.model.file import load_model, verify_digest
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes, write_model
 
 METADATA = ModelMetadata(

@@ -16,7 +16,8 @@ from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.evaluation.candidates import write_picture
 from vdsr.inference import backends
 from vdsr.model.architecture import Architecture, Layer
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization import picture_choice, report, search
 from vdsr.quantization.convolution import Convolution

@@ -10,7 +10,8 @@ import pytest
 from networks import random_layers, waves
 from vdsr.inference import backends
 from vdsr.model.architecture import Architecture, FloatArray, Layer
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.convolution import Convolution
 from vdsr.quantization.quantizer import QuantizationSettings, Quantized, maxima, quantize

@@ -63,7 +63,7 @@ def import_(
     Example: vdsr import checkpoint.pth --output mine.onnx --scales 2,3,4
     """
     from vdsr.checkpoints.reader import read_checkpoint
-    from vdsr.model.file import ModelMetadata
+    from vdsr.model.metadata import ModelMetadata
     from vdsr.model.onnx_writer import write_model
 
     if output.suffix != ".onnx":

@@ -25,7 +25,7 @@ from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
     from vdsr.data.packfile import Pack
-    from vdsr.model.file import ModelMetadata
+    from vdsr.model.metadata import ModelMetadata
     from vdsr.training.recipe import Recipe, Source
     from vdsr.training.run import Outcome, Start
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from vdsr.errors import InputError, MissingExtra, ModelError, VdsrError
 from vdsr.inputs import is_file
-from vdsr.model.file import check_text
+from vdsr.model.metadata import check_text
 from vdsr.outputs import write_atomic
 
 FORMAT = 1

@@ -29,8 +29,9 @@ from vdsr.imaging.color import RANGES
 from vdsr.imaging.resample import Axis
 from vdsr.inference.upscaler import Upscaler
 from vdsr.model.architecture import FloatArray
-from vdsr.model.file import PREFIX, ModelFile
+from vdsr.model.file import ModelFile
 from vdsr.model.graph import ELEMENT_TYPES, Graph, GraphBuilder, Port
+from vdsr.model.metadata import PREFIX
 from vdsr.model.onnx_writer import DEFAULT_OPSET, check_opset, serialized
 
 if TYPE_CHECKING:

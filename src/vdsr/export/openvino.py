@@ -13,7 +13,7 @@ from vdsr.export.check import Array, Run, luma_check
 from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_facts
 from vdsr.export.onnx import shape_text
 from vdsr.export.source import Network
-from vdsr.model.file import PREFIX
+from vdsr.model.metadata import PREFIX
 
 _METADATA = "framework"
 

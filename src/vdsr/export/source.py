@@ -9,8 +9,9 @@ import numpy as np
 
 from vdsr.errors import UsageError
 from vdsr.model.architecture import Architecture
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
 from vdsr.model.graph import QuantizedLayer
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import DEFAULT_OPSET, model_bytes
 
 

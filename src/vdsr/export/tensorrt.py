@@ -16,7 +16,7 @@ from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan, shape_fa
 from vdsr.export.onnx import check_model_file, shape_text
 from vdsr.export.source import Network
 from vdsr.export.tensorrt_engine import build_engine
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 
 Shape = tuple[int, int, int, int]
 

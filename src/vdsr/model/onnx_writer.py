@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from vdsr.errors import MissingExtra, UsageError
 from vdsr.model.architecture import Architecture
-from vdsr.model.file import ModelMetadata, append_digest, verify_digest
+from vdsr.model.file import append_digest, verify_digest
 from vdsr.model.graph import (
     ELEMENT_TYPES,
     Graph,
     QuantizedLayer,
     network_graph,
 )
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_reader import GRAPH_NAME, OLDEST_INT8_OPSET, OLDEST_OPSET, PRODUCER
 from vdsr.outputs import write_whole
 from vdsr.version import __version__

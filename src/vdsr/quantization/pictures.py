@@ -14,7 +14,7 @@ from vdsr.imaging.color import RANGES, STUDIO
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.imaging.metrics import psnr
 from vdsr.model.architecture import FloatArray
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 
 PATCHES = 48
 # Of a patch, in px, or in squares of px for a network that folds them.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from vdsr.errors import UsageError
 from vdsr.inference import backends
-from vdsr.model.file import ModelFile, ModelMetadata
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import Pictures
 from vdsr.quantization.quantizer import QuantizationSettings, Quantized, quantize_variants

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from vdsr.data.packfile import Pack
 from vdsr.model.architecture import Architecture
-from vdsr.model.file import ModelMetadata
+from vdsr.model.metadata import ModelMetadata
 from vdsr.training.recipe import Recipe
 from vdsr.training.run import Outcome
 from vdsr.version import __version__

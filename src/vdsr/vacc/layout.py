@@ -27,7 +27,7 @@ from typing import Any
 from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import build_name
 from vdsr.inputs import exists, read_file
-from vdsr.model.file import check_text
+from vdsr.model.metadata import check_text
 
 MANIFEST = "manifest.json"
 LIST = "inputs.txt"

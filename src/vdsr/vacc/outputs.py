@@ -15,7 +15,7 @@ from vdsr.errors import InputError, ModelError
 from vdsr.inference.compiled_paths import SIDE
 from vdsr.inputs import is_file, is_folder, read_file
 from vdsr.model.architecture import FloatArray
-from vdsr.model.file import check_text
+from vdsr.model.metadata import check_text
 from vdsr.vacc.layout import MANIFEST, Manifest, read_manifest
 from vdsr.vacc.npz import OUTPUT_KEY, npz, read_npz
 

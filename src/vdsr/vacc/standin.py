@@ -22,7 +22,8 @@ from vdsr.errors import BackendError, MissingExtra, UsageError
 from vdsr.evaluation.opencv_protocol import resized_luma
 from vdsr.inference import backends
 from vdsr.model.architecture import Architecture, FloatArray
-from vdsr.model.file import ModelFile, ModelMetadata, load_model
+from vdsr.model.file import ModelFile, load_model
+from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_reader import OLDEST_INT8_OPSET
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.vacc.configuration import OPSET, SHAPE

@@ -20,7 +20,8 @@ from vdsr.errors import BackendError, MissingExtra, among
 from vdsr.inference import memory
 from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
-from vdsr.model.file import PRECISIONS, ModelFile
+from vdsr.model.file import ModelFile
+from vdsr.model.metadata import PRECISIONS
 
 # Best first: this is the order in which `auto` chooses.
 BACKENDS = ("openvino", "onnxruntime", "torch")

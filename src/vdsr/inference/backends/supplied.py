@@ -11,7 +11,8 @@ from vdsr.errors import BackendError, among
 from vdsr.inference.backends import BACKENDS, Backend, Choice
 from vdsr.inference.selection import int8_form
 from vdsr.model.architecture import FloatArray
-from vdsr.model.file import PRECISIONS, ModelFile, load_model
+from vdsr.model.file import ModelFile, load_model
+from vdsr.model.metadata import PRECISIONS
 
 
 class SuppliedBackend:
