@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from vdsr import errors as errors
@@ -107,6 +108,11 @@ _MODULES = {
     "upscale": "inference.once",
     "write_image": "imaging.files.images",
 }
+
+# OpenVINO tells its vendor of every import, over the network and from a fork of the process,
+# which now and then hangs at the end of it. Without this package it has a stub that is silent.
+if "openvino" not in sys.modules:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # Says nothing unless the program that uses this package asks: `logging.basicConfig()`.
 logging.getLogger("vdsr").addHandler(logging.NullHandler())

@@ -6,7 +6,10 @@ import io
 import json
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -480,3 +483,29 @@ def test_a_network_that_fails_leaves_nothing_and_says_so(films: Path, tmp_path: 
     ):
         run(upscaler, films / "variable.mkv", tmp_path / "out.mkv")
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1"])
+def test_killed_ten_times(codec: str, tmp_path: Path):
+    """SIGKILL at ten moments, as the command; the bytes are those of an unbroken run."""
+    film = make_film(tmp_path / "in.mkv", replace(Recipe(), pts=tuple(range(0, 4800, 40))))
+    network = tmp_path / "net.onnx"
+    network.write_bytes(small_network().data)
+    command = [sys.executable, "-m", "vdsr", "video", film, "--scale", "2", "--model", network]
+    command += ["--segment", "6", "--codec", codec, "--quiet"]
+    subprocess.run([*command, tmp_path / "whole.mkv"], check=True)
+    broken, kills = tmp_path / "broken.mkv", 0
+    for wanted in range(1, 11):
+        process = subprocess.Popen([*command, broken])
+        while process.poll() is None:
+            if len(list(spool_folder(broken).glob("*.segment"))) >= wanted:
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.002)
+        process.wait()
+    assert kills >= 8
+    assert not broken.exists() or kills < 10
+    subprocess.run([*command, "--overwrite", broken], check=True)
+    assert broken.read_bytes() == (tmp_path / "whole.mkv").read_bytes()

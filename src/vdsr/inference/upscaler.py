@@ -399,5 +399,5 @@ class Upscaler:
         self._engines.check_open()
         engine = replace(self._engines.first, max_memory=self._engines.budget(1.0))
         # Imports run down only: films are made of pictures.
-        enlarge_film = importlib.import_module("vdsr.video.film").enlarge_film
+        enlarge_film = importlib.import_module("vdsr.video.entry").enlarge_film
         return enlarge_film(engine, film, output, dict(options))

@@ -7,19 +7,15 @@ on from the last of them; the container is written at the end.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdsr.errors import InputError, UnsupportedType, UsageError
-from vdsr.extras import require
+from vdsr.errors import InputError, UsageError
 from vdsr.inference import cpu
 from vdsr.inference.target import plan_passes
 from vdsr.outputs import refuse_existing, refuse_same, write_atomic
@@ -41,7 +37,7 @@ from vdsr.video.formats import (
 from vdsr.video.frames import FrameMaker, Made, most_pixels
 from vdsr.video.mux import write_film
 from vdsr.video.order import FilmOrder, FilmProgress, FilmResult
-from vdsr.video.planes import PlaneFormat, plane_format
+from vdsr.video.planes import PlaneFormat
 from vdsr.video.source import Film, examine, stamp
 from vdsr.video.spool import SegmentFile, Spool
 from vdsr.video.streams import StreamPlan, plan_streams
@@ -54,70 +50,16 @@ if TYPE_CHECKING:
     from vdsr.inference.engine import Engine
 
 # Pictures that each step may be ahead of the next: with those in work, what is held.
-_AHEAD = 3
+AHEAD = 3
 
 
-def enlarge_film(
-    engine: Engine, source: object, goal: object | None, options: dict[str, Any]
-) -> FilmResult | Generator[VideoFrame, None, None]:
-    """See `Upscaler.video`."""
-    require("av")
-    order = FilmOrder.of(options)
-    if engine.model.architecture.planes != 1:
-        raise UsageError(
-            f"{engine.model.source}: it restores chroma, too; films take networks of luma alone,"
-            " since chroma of films is kept as it is sampled"
-        )
-    if goal is None:
-        return _frames(engine, source, order)
-    with tempfile.TemporaryDirectory(prefix="vdsr-film-") as folder:
-        path = _as_file(source, Path(folder))
-        if isinstance(goal, str | os.PathLike):
-            return _Work(engine, path, Path(goal), order).run()
-        if not hasattr(goal, "write"):
-            raise UsageError(f"the output is a path or a file object, not {type(goal).__name__}")
-        if order.format is None:
-            raise UsageError("a file object has no suffix: format says what it is to be: 'mkv'")
-        made = Path(folder) / f"out.{order.format.lstrip('.')}"
-        result = _Work(engine, path, made, order).run()
-        with made.open("rb") as file:
-            shutil.copyfileobj(file, goal)
-        return replace(result, output=str(getattr(goal, "name", "<file>")))
-
-
-def _frames(engine: Engine, source: object, order: FilmOrder) -> Generator[VideoFrame, None, None]:
-    with tempfile.TemporaryDirectory(prefix="vdsr-film-") as folder:
-        film = _examined(_as_file(source, Path(folder)))
-        _check_interlaced(film, order)
-        start, end = order.cut
-        pictures = Pictures(film=film, deinterlace=order.deinterlace, start=start, end=end)
-        goal = plane_format(order.pix_fmt) if order.pix_fmt else film.pixels
-        maker = FrameMaker.of(engine, film, order.size, goal)
-        with closing(ahead(pictures, _AHEAD)) as frames:
-            for frame in frames:
-                yield maker.make(frame).frame
-
-
-def _as_file(source: object, folder: Path) -> Path:
-    """The source as the path of a file: what has none is copied, since it is read twice."""
-    if isinstance(source, str | os.PathLike):
-        return Path(os.fsdecode(source))
-    copy = folder / "in"
-    if isinstance(source, bytes):
-        copy.write_bytes(source)
-    elif hasattr(source, "read"):
-        with copy.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    else:
-        raise UnsupportedType(f"a film is a path, bytes or a file object, not {source!r:.60}")
-    return copy
-
-
-def _examined(path: Path) -> Film:
+def examined(path: Path) -> Film:
+    """What a film holds; raises `InputError` if it is none."""
     return examine_webp(path) if is_webp(path) else examine(path)
 
 
-def _check_interlaced(film: Film, order: FilmOrder) -> None:
+def check_interlaced(film: Film, order: FilmOrder) -> None:
+    """Refuse an interlaced film that is not to be deinterlaced, by an `InputError`."""
     if film.interlaced and not order.deinterlace:
         raise InputError(interlaced(film))
 
@@ -138,18 +80,28 @@ class _Counts:
         return self.kept / max(1, self.kept + self.computed)
 
 
-class _Work:
-    """One film on its way."""
+class FilmWork:
+    """One film on its way into a file.
+
+    Args:
+        engine: the network.
+        path: the film.
+        goal: the result.
+        order: what it is to become.
+
+    Raises:
+        UsageError, InputError, OutputError: see `vdsr.inference.upscaler.Upscaler.video`.
+    """
 
     def __init__(self, engine: Engine, path: Path, goal: Path, order: FilmOrder) -> None:
         self.engine, self.order = engine, order
-        self.film = _examined(path)
+        self.film = examined(path)
         self.goal = goal if order.preview is None else preview_of(goal)
         self.container = container_of(goal)
         if path.exists():
             refuse_same(path, self.goal, in_place=False)
         refuse_existing(self.goal, overwrite=order.overwrite)
-        _check_interlaced(self.film, order)
+        check_interlaced(self.film, order)
         self.passes = plan_passes(self.film.height, self.film.width, order.size)
         self.height, self.width = self.passes[-1].shape_out
         self.cut = self._cut()
@@ -189,6 +141,7 @@ class _Work:
         return min(self.film.frames, max(1, round(seconds * float(self.film.rate))))
 
     def run(self) -> FilmResult:
+        """Do it; raises as the class does."""
         order = self.order
         wide = side_by_side_width(self.width) if order.preview is not None else self.width
         if self.goal.suffix.lower() not in CONTAINERS:
@@ -283,7 +236,7 @@ class _Work:
         file: SegmentFile | None = None
         encoder: VideoCodecContext | None = None
         try:
-            with closing(ahead(made, _AHEAD)) as results:
+            with closing(ahead(made, AHEAD)) as results:
                 for result in results:
                     if file is not None and len(file.segment.frames) == self.order.segment:
                         spool.done.append(_ended(file, encoder))
@@ -306,7 +259,7 @@ class _Work:
                 file.discard()
 
     def _made(self, maker: FrameMaker, skipped: int) -> Iterator[Made]:
-        with closing(ahead(self.pictures, _AHEAD)) as frames:
+        with closing(ahead(self.pictures, AHEAD)) as frames:
             for i, frame in enumerate(frames):
                 if i < skipped:
                     continue
@@ -349,7 +302,7 @@ class _Work:
         maker = self._maker(pixels)
 
         def frames() -> Iterator[VideoFrame]:
-            with closing(ahead(self._made(maker, 0), _AHEAD)) as results:
+            with closing(ahead(self._made(maker, 0), AHEAD)) as results:
                 for made in results:
                     self._progress(made)
                     yield made.frame
