@@ -34,7 +34,8 @@ GROUPS = {
     "Enlarging": ("upscale", "Upscaler", "Target", "Result", "Mapped", "Progress"),
     "Files and arrays": ("read_image", "write_image"),
     "Models and backends": ("load_model", "ModelFile", "Backend"),
-    "Measuring": ("compare", "Measures", "psnr", "ssim", "imresize", "degrade"),
+    "Measuring": ("psnr", "ssim", "imresize", "degrade"),
+    "Showing and proving": ("compare", "Measures", "verify", "Verdict"),
 }
 _SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises):$")
 _PROSE = ("Returns", "Yields")

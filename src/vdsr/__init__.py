@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from vdsr.inference.plan import Progress as Progress
     from vdsr.inference.target import Target as Target
     from vdsr.inference.upscaler import Upscaler as Upscaler
+    from vdsr.inference.verify import Verdict as Verdict
+    from vdsr.inference.verify import verify as verify
     from vdsr.model.file import ModelFile as ModelFile
     from vdsr.model.file import load_model as load_model
 
@@ -75,6 +77,7 @@ __all__ = [
     "Upscaler",
     "UsageError",
     "VdsrError",
+    "Verdict",
     "__version__",
     "compare",
     "degrade",
@@ -85,6 +88,7 @@ __all__ = [
     "read_image",
     "ssim",
     "upscale",
+    "verify",
     "write_image",
 ]
 
@@ -106,6 +110,8 @@ _MODULES = {
     "read_image": "imaging.files.images",
     "ssim": "imaging.metrics",
     "upscale": "inference.once",
+    "Verdict": "inference.verify",
+    "verify": "inference.verify",
     "write_image": "imaging.files.images",
 }
 

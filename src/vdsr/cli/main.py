@@ -29,6 +29,7 @@ from vdsr.cli.train import train
 from vdsr.cli.upscale import upscale
 from vdsr.cli.vacc import vacc
 from vdsr.cli.video import video
+from vdsr.cli.verify import verify
 
 app = typer.Typer(
     name="vdsr",
@@ -67,6 +68,7 @@ app.command(cls=Command)(command(video))
 app.command(cls=Command)(command(status))
 app.command(cls=Command)(command(compare))
 app.command(cls=Command)(command(serve))
+app.command(cls=Command)(command(verify))
 app.command(cls=Command)(command(info))
 app.command("import", cls=Command)(command(import_))
 app.command(cls=Command)(command(export))

@@ -8,6 +8,7 @@ proportional to the packet.
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from collections.abc import Mapping
 from xml.sax.saxutils import quoteattr
@@ -30,6 +31,8 @@ _ORIENTATION = re.compile(_PROPERTY % "tiff:Orientation")
 _WIDTH = re.compile(_PROPERTY % "(?:tiff:ImageWidth|exif:PixelXDimension)")
 _HEIGHT = re.compile(_PROPERTY % "(?:tiff:ImageLength|exif:PixelYDimension)")
 _EXTENDED = re.compile(r"\bxmpNote:HasExtendedXMP(?:\s*=\s*[\"']|>)\s*([0-9A-Fa-f]{32})\b")
+_SAID = re.compile(r"\bvdsr:(\w{1,40})\s*=\s*(\"[^\"]*\"|'[^']*')")
+_SAID_WITHIN = re.compile(r"<vdsr:(\w{1,40})>([^<]*)</vdsr:")
 _NO_LONGER_EXTENDED = re.compile(
     r"\bxmpNote:HasExtendedXMP\s*=\s*(?:\"[0-9A-Fa-f]{32}\"|'[0-9A-Fa-f]{32}')"
     r"|<xmpNote:HasExtendedXMP>[0-9A-Fa-f]{32}</xmpNote:HasExtendedXMP>"
@@ -81,6 +84,27 @@ def add_provenance(packet: bytes | None, properties: Mapping[str, str]) -> bytes
     if text is None:
         return None
     return _inserted(_without_ours(text), f'{_DESCRIPTION} rdf:about="" {_OURS}{attributes}/>')
+
+
+def provenance(packet: bytes) -> dict[str, str]:
+    """What `add_provenance` said of a picture; empty for a packet without.
+
+    Other programs write what was an attribute as an element; both are read.
+    """
+    text = _text(packet) or ""
+    if NAMESPACE not in text:
+        return {}
+    found = {match[1]: match[2][1:-1] for match in _SAID.finditer(text)}
+    found |= {match[1]: match[2] for match in _SAID_WITHIN.finditer(text)}
+    return {name: html.unescape(value) for name, value in found.items()}
+
+
+def without_provenance(packet: bytes) -> bytes:
+    """A packet without what `add_provenance` added, and without white space: to compare."""
+    text = _text(packet)
+    if text is None:
+        return packet
+    return "".join(_without_ours(text).split()).encode()
 
 
 def _inserted(text: str, elements: str) -> bytes | None:
