@@ -28,8 +28,8 @@ from vdsr.cli.streams import flushed, is_unwritable, mute, open_closed_streams
 from vdsr.cli.train import train
 from vdsr.cli.upscale import upscale
 from vdsr.cli.vacc import vacc
-from vdsr.cli.video import video
 from vdsr.cli.verify import verify
+from vdsr.cli.video import video
 
 app = typer.Typer(
     name="vdsr",
