@@ -25,7 +25,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "consistent": {"consistent": True},
     "ensemble": {"ensemble": True},
-    "both": {"consistent": True, "ensemble": True},
 }
 
 
@@ -43,7 +42,7 @@ def main() -> None:
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     head = [f"{way}: dB, levels, s" for way in WAYS]
     print("| | " + " | ".join(head) + " |")
