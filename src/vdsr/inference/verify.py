@@ -197,6 +197,7 @@ def _make(
             target=target,
             page=page,
             quality=quality,
+            compression=said.get("Compression"),
             format=made.format.name,
             consistent="Consistent" in said,
             ensemble="Ensemble" in said,
