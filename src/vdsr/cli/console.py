@@ -108,7 +108,8 @@ def _lines(text: str) -> str:
 
 def as_options(text: str) -> str:
     """A text with options of the command line in place of arguments of a function."""
-    text = re.sub(r"\b(overwrite|in_place|redo|restore|resume|retry_failed)=True", _option, text)
+    names = "deinterlace|overwrite|in_place|redo|restore|resume|retry_failed"
+    text = re.sub(rf"\b({names})=True", _option, text)
     return re.sub(r"\braise max_memory\b", "raise --max-memory", text)
 
 
