@@ -33,6 +33,10 @@ from vdsr.server.worker import resident_bytes
 SIDES = {64: 40, 128: 25, 256: 20, 512: 10, 1024: 5}
 SCALE = 2
 SMALL = (64, 128)
+# One client in so many sends small pictures, with a pause of about so many seconds between
+# them: if all did so without pause, they would wait for each other alone. The others send
+# larger ones without pause.
+SMALL_CLIENTS, PAUSE = 8, 4.0
 COUNT = 40
 
 
@@ -188,12 +192,18 @@ async def under_load(
     pixels = answers = 0
     paths = list(pictures)
 
+    paced = [path for path in paths if pictures[path] in SMALL]
+    busy = [path for path in paths if pictures[path] not in SMALL]
+
     async def one(number: int) -> None:
         nonlocal pixels, answers
         chosen = random.Random(number)
+        small_ones = number % SMALL_CLIENTS == 0
         async with httpx.AsyncClient(base_url=server.address, timeout=1200) as client:
             while time.monotonic() < end:
-                path = chosen.choice(paths)
+                if small_ones:  # a person, or a program with other things to do
+                    await asyncio.sleep(chosen.uniform(0.5, 1.5) * PAUSE)
+                path = chosen.choice(paced if small_ones else busy)
                 seconds, digest = await ask(client, path)
                 answers += 1
                 pixels += (SCALE * pictures[path]) ** 2

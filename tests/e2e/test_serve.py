@@ -97,7 +97,7 @@ def test_forms_and_the_async_client(server, picture):
 @pytest.mark.parametrize(
     ("query", "body", "status", "said"),
     [
-        ("scale=2", b"hello", 422, "no picture"),
+        ("scale=2", b"hello", 422, "in a known format"),
         ("scale=99", b"x", 422, "scale"),
         ("scale=2&width=100", None, 400, "give one of"),
         ("model=/etc/passwd", None, 422, "there is no model"),

@@ -46,6 +46,16 @@ def test_two_flows_get_the_same_px():
     assert queue.pop(lambda item: item[0] == "c") is None
 
 
+def test_what_waits_long_comes_before_what_is_small_and_late():
+    queue: FairQueue[int] = FairQueue()
+    queue.push(-1, "giant", 1000)
+    for i in range(500):  # each a flow of its own, without end
+        queue.push(i, i, 10)
+        if queue.pop() == -1:
+            break
+    assert 50 < i < 400
+
+
 def test_rates():
     rates = Rates(2.0)
     assert [rates.wait("a", 0.0) > 0 for _ in range(21)] == [False] * 20 + [True]

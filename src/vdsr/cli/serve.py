@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -127,10 +126,6 @@ def serve(
     say(f"vdsr: http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
     if not run(settings):
         raise typer.Exit(1)
-    # All is closed in order. OpenVINO crashes when the interpreter then takes it down, after
-    # threads that have ended had run it.
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _state_folder() -> Path:

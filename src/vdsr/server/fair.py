@@ -55,7 +55,10 @@ class FairQueue(Generic[T]):
             return None
         first = min(ready, key=lambda entry: entry.finish)
         self._entries.remove(first)
-        self._now = max(self._now, first.start)
+        # What was served is shared by all that waited: so the clock goes on, and whatever
+        # waits, however large, comes before what arrives much later.
+        share = (first.finish - first.start) / (len(self._entries) + 1)
+        self._now = max(self._now, first.start) + share
         # What lies in the past says nothing any more.
         self._finish = {f: t for f, t in self._finish.items() if t > self._now}
         return first.item

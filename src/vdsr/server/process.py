@@ -97,6 +97,7 @@ class _Process:
     def __init__(
         self, order: dict[str, Any], models: bytes, requests: IO[bytes], answers: IO[bytes]
     ) -> None:
+        os.nice(order["nice"])
         limit(order["max_memory"], order["max_file"])
         self._answers = answers
         self._engines: list[Engine] = []

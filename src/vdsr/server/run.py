@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -33,13 +34,33 @@ class _Impatient(H11Protocol):
             self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """Does not raise the signal again that asked it to end, once it has ended in order.
+
+    OpenVINO leaves the main thread a stack for signals that it has given back: the next signal
+    would be a crash.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def server_of(settings: ServerSettings) -> uvicorn.Server:
     """A server, with its model open, ready to run.
 
     Raises:
         VdsrError: if the model cannot be opened, or the folder not be had.
     """
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             make_app(Service(settings)),
             host=settings.host,
@@ -89,11 +110,5 @@ def serve(settings: ServerSettings) -> bool:
     """
     start_logging()
     server = server_of(settings)
-    # Once everything is closed in order, uvicorn raises the signal that asked for it.
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            server.run()
-        except SystemExit as end:
-            if end.code not in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-                raise
+    server.run()
     return bool(server.started)

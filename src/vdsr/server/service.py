@@ -17,7 +17,7 @@ from vdsr.model.architecture import FloatArray
 from vdsr.server.fair import FairQueue
 from vdsr.server.frames import Message
 from vdsr.server.metrics import Metrics
-from vdsr.server.network import FairNetwork
+from vdsr.server.network import LARGE_NICE, FairNetwork
 from vdsr.server.settings import SMALL_PIXELS, ServerSettings
 from vdsr.server.store import Kept, Store, folder_bytes, made_of
 from vdsr.server.worker import Opening, Run, Worker, WorkerDiedError
@@ -120,9 +120,11 @@ class Service:
         self._bytes: dict[str, int] = {}
         self._changed = threading.Condition()
         self._ending = False
-        opening = self._opening()
         any_size, small = settings.processes
-        self.workers = [Worker(opening, settings.quiet_seconds) for _ in range(any_size + small)]
+        self.workers = [
+            Worker(self._opening(nice), settings.quiet_seconds)
+            for nice in (*[LARGE_NICE] * any_size, *[0] * small)
+        ]
         self._threads = [
             threading.Thread(target=self._work, args=(worker, i >= any_size), daemon=True)
             for i, worker in enumerate(self.workers)
@@ -133,7 +135,7 @@ class Service:
         for thread in (*self._threads, self._keeper):
             thread.start()
 
-    def _opening(self) -> Opening:
+    def _opening(self, nice: int) -> Opening:
         models = [
             {
                 "source": engine.model.source,
@@ -146,6 +148,7 @@ class Service:
         return Opening(
             order={
                 "models": models,
+                "nice": nice,
                 "max_memory": self.settings.max_memory,
                 "max_file": self.settings.max_disk,
             },
@@ -157,7 +160,7 @@ class Service:
         self._jobs[kept.id] = job
         self._bytes[kept.id] = folder_bytes(kept.folder)
         if kept.state == "waiting":
-            self._queue.push(job, kept.client, kept.pixels)
+            self._enqueue(job)
         else:
             job.finish()
 
@@ -246,9 +249,15 @@ class Service:
             raise
         with self._changed:
             self._jobs[kept.id] = job
-            self._queue.push(job, kept.client, kept.pixels)
+            self._enqueue(job)
             self._changed.notify_all()
         return job
+
+    def _enqueue(self, job: Job) -> None:
+        """Let a picture wait: small ones of a client pass its large ones, many pass nobody."""
+        client = job.kept.client
+        waiting = sum(other.kept.client == client for other in self._queue)
+        self._queue.push(job, job.kept.id, job.kept.pixels * (1 + waiting))
 
     def get(self, id: str, client: str) -> Job | None:
         """A picture by its id, for the client whose it is."""
