@@ -213,20 +213,26 @@ def test_a_killed_process_takes_nobody_with_it(server, picture, tmp_path):
     assert len(results) >= 34
 
 
+def _metric(server: serving.Server, name: str) -> float:
+    text = httpx.get(f"{server.address}/metrics").text
+    return sum(float(line.rsplit(" ")[-1]) for line in text.splitlines() if line.startswith(name))
+
+
 def test_a_client_that_goes_away_cancels_its_work(server):
-    data = serving.photograph(400, 600)
+    finished = _metric(server, 'vdsr_pictures_total{state="done"}')
+    data = serving.photograph(450, 550)
     with pytest.raises(httpx.TimeoutException):
         httpx.post(
             f"{server.address}/v1/upscale?scale=4",
             content=data,
             timeout=httpx.Timeout(30, read=0.1),
         )
-    for _ in range(100):
-        if not list((server.folder / "pictures").glob("*/made*")):
+    for _ in range(300):
+        if _metric(server, "vdsr_working ") == _metric(server, "vdsr_waiting ") == 0:
             break
         time.sleep(0.1)
-    text = httpx.get(f"{server.address}/metrics").text
-    assert "vdsr_working 0.0" in text
+    assert _metric(server, "vdsr_working ") == 0
+    assert _metric(server, 'vdsr_pictures_total{state="done"}') == finished
 
 
 def test_every_accepted_job_survives_a_power_cut(tmp_path, picture):
