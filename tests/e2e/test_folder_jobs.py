@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -403,7 +404,11 @@ def test_residuals_and_comparisons_are_made_beside(vdsr: Command, tmp_path: Path
     done = vdsr(folder, out, *options)
     assert (done.code, done.errors) == (0, [])
     assert set(tree(tmp_path / "added")) == {f"{name}.residual.png" for name in tree(out)}
-    assert set(tree(tmp_path / "pages")) == {f"{name}.html" for name in tree(out)}
+    pages = {f"{name}.html" for name in tree(out)}
+    assert set(tree(tmp_path / "pages")) == {*pages, "index.html"}
+    index = (tmp_path / "pages/index.html").read_text("utf-8")
+    assert set(re.findall(r'<figure><a href="([^"]+)"><img src="data:image/jpeg', index)) == pages
+    assert index.count("shrunk again") == len(pages)
     single = ("--residual", tmp_path / "one.png", "--compare", tmp_path / "one.html")
     assert vdsr(folder / "a.png", tmp_path / "a_x2.png", *single).code == 0
     added = tree(tmp_path / "added")["a_x2.png.residual.png"]

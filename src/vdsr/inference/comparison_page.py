@@ -29,7 +29,18 @@ def comparison_page(title: str, comparison: Comparison) -> str:
         title: plain text.
         comparison: one that has taken both pictures.
     """
-    return page(title, _body(comparison, comparison.measures()))
+    found = comparison.measures()
+    summary = f"{found.width}x{found.height} px"
+    if found.consistency is not None:
+        one = found.consistency[1]
+        summary += f"; shrunk again {decibels(one.psnr)}, within {one.largest:.2f} levels"
+    half = comparison.window.shape[2] // 2
+    return page(
+        title,
+        _body(comparison, found),
+        summary=summary,
+        thumbnail=comparison.window[..., half:],
+    )
 
 
 def scale_words(names: tuple[str, str]) -> str:

@@ -22,6 +22,7 @@ from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.crew import Crew
 from vdsr.jobs.discovery import Found, Selection, find
 from vdsr.jobs.enrol import check_outputs, enrol
+from vdsr.jobs.index_page import INDEX, write_index
 from vdsr.jobs.leases import Worker
 from vdsr.jobs.manifest import MANIFEST, PREVIEW_MANIFEST, Manifest
 from vdsr.jobs.naming import longest_name
@@ -308,6 +309,11 @@ class _Run:
         self._show(self._tally.progress_of(phase, waiting, self._waiting_bytes))
 
     def _report(self, crew: Crew) -> JobReport:
+        if self._settings.compare is not None and crew.stopped is None:
+            pages = Path(self._settings.compare)
+            # One is also missing where an earlier run was killed before it came to this.
+            if self._tally.done or not (pages / INDEX).is_file():
+                write_index(self._manifest, pages)
         progress = self._tally.progress_of(WORKING, 0, 0)
         return JobReport(
             scan=self._scan,

@@ -10,6 +10,9 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+# Largest side of a thumbnail, px.
+_THUMBNAIL = 192
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}
@@ -28,22 +31,41 @@ figure{margin:0}figcaption{font-size:13px;color:#555}
 """
 
 
-def page(heading: str, body: Iterable[str], *, warnings: Sequence[str] = ()) -> str:
+def page(
+    heading: str,
+    body: Iterable[str],
+    *,
+    warnings: Sequence[str] = (),
+    summary: str = "",
+    thumbnail: NDArray[np.uint8] | None = None,
+) -> str:
     """A whole document.
 
     Args:
         heading: plain text; also the title.
         body: pieces of HTML.
         warnings: lines of plain text that are shown above them.
+        summary: plain text for those who list pages; empty for none.
+        thumbnail: uint8 `[H, W]` or `[H, W, 3]`, of any size, for them, too.
     """
     title = html.escape(heading)
     shown = "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings)
+    head = f'<meta name="description" content="{html.escape(summary)}">' if summary else ""
+    if thumbnail is not None:
+        head += f'<link rel="icon" href="{_thumbnail_uri(thumbnail)}">'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<title>{title}</title>{head}<style>{_STYLE}</style></head>"
         f"<body><h1>{title}</h1>{shown}{''.join(body)}</body></html>\n"
     )
+
+
+def _thumbnail_uri(picture: NDArray[np.uint8]) -> str:
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(picture))
+    small = image.thumbnail_image(_THUMBNAIL, height=_THUMBNAIL, size="down")
+    data = small.jpegsave_buffer(Q=80)
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
 def data_uri(picture: NDArray[np.uint8]) -> str:
