@@ -44,12 +44,10 @@ def made(source: Path, goal: Path, **options: Any) -> Path:
 def test_yes_in_every_format_and_precision(source, tmp_path: Path, format: str, precision: str):
     goal = made(source, tmp_path / f"o.{SUFFIXES.get(format, format)}", precision=precision)
     found = vdsr.verify(goal, source)
-    if format == "gif" and found.verdict != "yes":
-        # It cannot say how it was made; the usual precision of this processor is taken.
-        assert not found.provenance
-        return
     assert (found.verdict, found.difference, found.metadata) == ("yes", None, ())
-    if format != "gif":
+    if format == "gif":  # it cannot say how it was made: usual settings are tried
+        assert found.provenance == {}
+    else:
         assert found.provenance["Precision"] == precision
 
 
@@ -147,6 +145,32 @@ def test_metadata_that_were_changed(source, tmp_path: Path):
     goal.write_bytes(data.replace(b'vdsr:Scale="2"', b'vdsr:Scale="3"'))
     found = vdsr.verify(goal, source)
     assert (found.verdict, found.metadata) == ("altered", ("provenance",))
+
+
+def test_what_says_nothing_is_not_called_altered(source, tmp_path: Path):
+    vdsr.write_image(tmp_path / "o.png", np.zeros((60, 52, 3), np.uint8))
+    found = vdsr.verify(tmp_path / "o.png", source)
+    assert (found.verdict, "says nothing" in found.reasons[0]) == ("no", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Target", "scale many"),
+        ("Target", "fit 1x2x3"),
+        ("Precision", "../fp8"),
+        ("Quality", "9" * 6000),
+        ("Page", "9" * 6000),
+    ],
+)
+def test_nonsense_that_a_picture_says_of_itself(source, tmp_path: Path, name: str, value: str):
+    said = vdsr.verify(made(source, tmp_path / "o.png"), source).provenance
+    samples = np.concatenate(list(PictureReader(tmp_path / "o.png").strips()))
+    layout = PixelLayout(width=52, height=60, bands=3, dtype="uint8")
+    goal = tmp_path / "n.png"
+    with PictureWriter(goal, layout, FORMATS["png"], provenance=said | {name: value}) as writer:
+        writer.write(samples)
+    assert vdsr.verify(goal, source).verdict in ("no", "altered")
 
 
 def test_the_command(source, tmp_path: Path):

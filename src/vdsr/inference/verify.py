@@ -7,6 +7,7 @@ profile and metadata. A lossy format loses the same twice.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -32,6 +33,8 @@ YES, ALTERED, NO = "yes", "altered", "no"
 # Of a picture with more differing px than this share it is not said that it was altered.
 _ANOTHER = 0.5
 _ROWS = 64
+# Longer numbers are none that this program wrote.
+_DIGITS = 9
 # Not of the picture, or of the version that wrote it.
 _NOT_COMPARED = ("notices", "xmp")
 _PASSING = ("Program",)
@@ -121,13 +124,22 @@ def verify(
         format = FORMATS.get(made.format.name)
         if format is None:
             raise InputError(f"{output}: {made.format.name} is no format that is written here")
-        again = folder / f"again{format.suffixes[0]}"
-        try:
-            _make(again, given, made, said, file, threads, max_memory, progress)
-        except UsageError as error:
-            reasons.append(f"what it says of itself cannot be: {error}")
-            return Verdict(verdict=NO, reasons=tuple(reasons), provenance=said)
-        return _judged(made, PictureReader(again), said, reasons, tolerance)
+        options = {"threads": threads, "max_memory": max_memory}
+        # What says nothing of itself may have been made in either.
+        precisions = (said["Precision"],) if "Precision" in said else ("auto", "fp32")
+        for precision in precisions:
+            again = folder / f"{precision.replace(os.sep, '')[:20]}{format.suffixes[0]}"
+            chosen = DEFAULT_MODEL if not said and model is None else file
+            try:
+                with _upscaler(chosen, said, precision, options) as upscaler:
+                    _make(upscaler, again, given, made, said, progress)
+            except UsageError as error:
+                reasons.append(f"what it says of itself cannot be: {error}")
+                return Verdict(verdict=NO, reasons=tuple(reasons), provenance=said)
+            found = _judged(made, PictureReader(again), said, reasons, tolerance)
+            if found.verdict == YES:
+                break
+        return found
 
 
 def _of_source(said: Mapping[str, str], source: Path) -> list[str]:
@@ -167,49 +179,51 @@ def _model(said: Mapping[str, str], model: AnyPath | None) -> ModelFile:
     return load_model(DEFAULT_MODEL)
 
 
+def _upscaler(
+    model: ModelFile | str, said: Mapping[str, str], precision: str, options: dict[str, Any]
+) -> Upscaler:
+    """On the backend that the picture names, or another where that is not to be had."""
+    try:
+        return Upscaler(model, backend=said.get("Backend", "auto"), precision=precision, **options)
+    except BackendError:
+        return Upscaler(model, precision=precision, **options)
+
+
 def _make(
+    upscaler: Upscaler,
     again: Path,
     source: Path,
     made: PictureReader,
     said: Mapping[str, str],
-    file: ModelFile,
-    threads: int | None,
-    max_memory: int | str | None,
     progress: OnProgress | None,
 ) -> None:
     """The result anew, in the same format."""
-    page = int(said["Page"]) if said.get("Page", "").isdecimal() else None
-    quality = int(said["Quality"]) if said.get("Quality", "").isdecimal() else None
+    page = _number(said, "Page")
     target = Target.parse(said["Target"]) if "Target" in said else _target(source, page, made, said)
-    options: dict[str, Any] = {"threads": threads, "max_memory": max_memory}
-    precision = said.get("Precision", "auto")
-    model: ModelFile | str = file if said else DEFAULT_MODEL
-    try:
-        upscaler = Upscaler(
-            model, backend=said.get("Backend", "auto"), precision=precision, **options
-        )
-    except BackendError:
-        upscaler = Upscaler(model, precision=precision, **options)
-    with upscaler:
-        upscaler.upscale(
-            source,
-            again,
-            target=target,
-            page=page,
-            quality=quality,
-            compression=said.get("Compression"),
-            format=made.format.name,
-            consistent="Consistent" in said,
-            ensemble="Ensemble" in said,
-            progress=progress,
-        )
+    upscaler.upscale(
+        source,
+        again,
+        target=target,
+        page=page,
+        quality=_number(said, "Quality"),
+        compression=said.get("Compression"),
+        format=made.format.name,
+        consistent="Consistent" in said,
+        ensemble="Ensemble" in said,
+        progress=progress,
+    )
+
+
+def _number(said: Mapping[str, str], name: str) -> int | None:
+    """A number that a picture says of itself; None for none, or none that could be meant."""
+    text = said.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _target(source: Path, page: int | None, made: PictureReader, said: Mapping[str, str]) -> Target:
     """What size was asked for, of a file that does not say it all."""
     if "Scale" in said:
-        scale = float(said["Scale"])
-        return Target(restore=True) if scale == 1.0 else Target(scale=scale)
+        return Target.parse("restore" if said["Scale"] == "1" else f"scale {said['Scale']}")
     reader = PictureReader(source, page)
     across, down = made.width / reader.width, made.height / reader.height
     if across == down == 1.0:
@@ -221,9 +235,10 @@ def _judged(
     made: PictureReader,
     again: PictureReader,
     said: dict[str, str],
-    reasons: list[str],
+    before: list[str],
     tolerance: float,
 ) -> Verdict:
+    reasons = [*before]
     size, expected = (f"{one.width}x{one.height} px" for one in (made, again))
     kinds = [f"{one.dtype} with {one.bands} bands" for one in (made, again)]
     if size != expected or kinds[0] != kinds[1]:
@@ -235,7 +250,8 @@ def _judged(
         return Verdict(verdict=NO, reasons=tuple(reasons), provenance=said)
     found = _difference(made, again, tolerance)
     if found is not None:
-        verdict = NO if found.share > _ANOTHER else ALTERED
+        # That it was altered can be said only of a picture that says what it was.
+        verdict = NO if found.share > _ANOTHER or not said else ALTERED
         reasons.append(
             f"{found.pixels} px ({found.share:.2%}) are not what the network made of the source:"
             f" they lie in the {found.width}x{found.height} px from ({found.left}, {found.top}) on"
