@@ -33,6 +33,8 @@ YES, ALTERED, NO = "yes", "altered", "no"
 # Of a picture with more differing px than this share it is not said that it was altered.
 _ANOTHER = 0.5
 _ROWS = 64
+# Of what a picture says of itself: numbers, where they were asked for.
+_NUMBERS = ("Page", "Quality")
 # Longer numbers are none that this program wrote.
 _DIGITS = 9
 # Not of the picture, or of the version that wrote it.
@@ -316,6 +318,7 @@ def _metadata(
         found.append("xmp")
     fresh = xmp.provenance(b.xmp or b"")
     passing = (*_PASSING, *(name for name in fresh if name not in said))
-    if any(said.get(name) != value for name, value in fresh.items() if name not in passing):
+    more = any(name in said and name not in fresh for name in _NUMBERS)
+    if more or any(said.get(name) != b for name, b in fresh.items() if name not in passing):
         found.append("provenance")
     return tuple(found)
