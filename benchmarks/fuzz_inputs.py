@@ -306,7 +306,8 @@ def _manifests() -> list[bytes]:
 def _read_manifest(path: Path) -> None:
     """As a manifest, and as the note beside outputs."""
     from vdsr.errors import VdsrError
-    from vdsr.vacc.layout import MANIFEST, read_manifest
+    from vdsr.inference.compiled_paths import MANIFEST
+    from vdsr.vacc.layout import read_manifest
     from vdsr.vacc.outputs import RUN, origin_of
 
     (path.parent / RUN).write_bytes(path.read_bytes())

@@ -180,6 +180,42 @@ def test_outputs_that_do_not_fit(vdsr, card: Path, originals: Path, tmp_path: Pa
     assert (code, "without --model" in err) == (2, True)
 
 
+def test_calibration_on_evaluation_pictures_is_asked_for_and_marked(
+    vdsr, card: Path, originals: Path, tmp_path: Path
+):
+    goal = tmp_path / "marked"
+    command = (
+        *("export", tmp_path / "net.onnx", "-f", "vacc", "-o", goal, "--no-check"),
+        *("--pictures", tmp_path / "enlarged"),
+    )
+    code, _, err = vdsr(*command, "--calibration", originals)
+    assert (code, "it shows the evaluation picture p0_scale_4" in err) == (1, True)
+    code, _, err = vdsr(*command, "--allow-evaluated")
+    assert (code, "no folder of calibration pictures" in err) == (2, True)
+    code, out, _ = vdsr(*command, "--calibration", originals, "--allow-evaluated")
+    assert (code, "int8 calibrated on evaluation pictures" in out) == (0, True)
+    shown = {"p0": "p0_scale_4", "p1": "p1_scale_4"}
+    assert json.loads((goal / "manifest.json").read_text())["evaluated"] == shown
+    assert "**measured on, too: p0_scale_4, p1_scale_4**" in (goal / "README.md").read_text()
+    # A folder whose calibration pictures are strangers says nothing of the kind.
+    assert json.loads((card / "manifest.json").read_text())["evaluated"] == {}
+    assert "none of them is measured on" in (card / "README.md").read_text()
+
+    mark = "calibrated on evaluation pictures"
+    code, out, _ = vdsr("vacc", goal, "--precision", "fp16,int8")
+    marked = {line.split(":")[0].rpartition("-")[2]: mark in line for line in out.splitlines()}
+    assert (code, marked) == (0, {"fp16": False, "int8": True})
+    folders = [goal / "outputs" / name for name in ("stand-in-fp16", "stand-in-int8")]
+    # What the card's own tools write has no note, and is told by the manifest.
+    folders.append(outputs(goal, goal / "outputs" / "test_int8", ["output_0", "output_1"]))
+    options = [option for folder in folders for option in ("--outputs", folder)]
+    rows = json.loads(vdsr("evaluate", "-d", originals, *options, "--json")[1])
+    assert [mark in (row["backend"] or "") for row in rows] == [False, False, True, True]
+    code, out, err = vdsr("evaluate", "-d", originals, *options, "--csv", tmp_path / "rows.csv")
+    assert (code, out.count(mark), out.count("int8*"), "flatters it" in err) == (0, 2, 2, True)
+    assert (tmp_path / "rows.csv").read_text().count(mark) >= 2
+
+
 class Card(types.ModuleType):
     """A make-believe `vaststreamx`: it gives back what it is given, as a float16 tensor."""
 
@@ -275,7 +311,7 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
     code, _, err = vdsr("vacc", card, "--backend", "vaststreamx", "--device", 1)
     assert (code, "there is no card 1 on this machine" in err) == (2, True)
     code, out, _ = vdsr("vacc", card, "--backend", "vaststreamx", "--overwrite", "--device", 0)
-    assert (code, "test_fp16: 2 outputs, fp16, vaststreamx" in out) == (0, True)
+    assert (code, "test_fp16: 2 outputs, fp16, card vaststreamx" in out) == (0, True)
     prefix = str(card / "deploy_weights" / "test_fp16" / "mod")
     started = [(prefix, 1), ["prepare", "network"], "registered", "built", "closed", "done"]
     assert vaststreamx.log[:6] == started
@@ -292,3 +328,11 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
     )
     assert [row["precision"] for row in rows] == [None, "fp16", "int8"]
     assert rows[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=0.05)
+    # Where the folder was calibrated on evaluation pictures, such rows say so.
+    manifest = json.loads((card / "manifest.json").read_text()) | {"evaluated": {"c": "p0"}}
+    (card / "manifest.json").write_text(json.dumps(manifest))
+    rows = json.loads(
+        vdsr("evaluate", "-d", originals, "-m", card / "test.onnx", *options, "--json")[1]
+    )
+    marked = "vaststreamx, calibrated on evaluation pictures"
+    assert [row["backend"] for row in rows[1:]] == ["vaststreamx", marked]

@@ -20,6 +20,7 @@ from vdsr.vacc.pictures import (
     Picture,
     bmp,
     card_input,
+    evaluated_among,
     network_input,
     read_bmp,
     read_folder,
@@ -164,15 +165,15 @@ def test_calibration_pictures_that_are_evaluation_pictures_are_refused():
     one = Picture(name="one", samples=(waves * 100 + 120).astype(np.uint8))
     turned = np.rot90(one.samples)[::2, ::2]
     strangers = [Picture(name="two", samples=noise(200, 180, 3))]
-    refuse_evaluated(strangers, [one])
+    refuse_evaluated(evaluated_among(strangers, [one]))
     with pytest.raises(InputError, match="copy: it shows the evaluation picture one"):
-        refuse_evaluated([*strangers, Picture(name="copy", samples=turned)], [one])
+        refuse_evaluated(evaluated_among([*strangers, Picture(name="copy", samples=turned)], [one]))
 
 
 def test_set5_is_refused_for_calibration(shared: Path):
     pictures = list(read_folder(shared / "reference/set5-scale4"))
     with pytest.raises(InputError, match="baby_GT_scale_4: it shows the evaluation picture"):
-        refuse_evaluated(pictures, [])
+        refuse_evaluated(evaluated_among(pictures, []))
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path):
@@ -183,6 +184,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path):
         inputs=(Input(name="a", width=3, height=2, luma_sha256="1" * 64),),
         calibration={"b": "2" * 64},
         files={"some.onnx": "3" * 64},
+        evaluated={"b": "Set5/baby"},
     )
     path = tmp_path / "manifest.json"
     path.write_text(manifest.as_json(), "utf-8")

@@ -19,6 +19,10 @@ _NOTE = (
     "published: by the vendor (VastModelZOO) for pytorch-vdsr's tensors: fp32 on a GPU, fp16"
     " and int8 on the card; its int8 was calibrated on the pictures that it is measured on"
 )
+_FLATTERED = (
+    "* calibrated on evaluation pictures: pictures that it is measured on, so that the figure"
+    " flatters it"
+)
 
 
 def evaluate_outputs(
@@ -62,8 +66,14 @@ def evaluate_outputs(
     report(text, [row.as_dict() for row in rows], quiet=quiet, json=json)
     if not quiet and any("published" in row.further for row in rows):
         say(_NOTE)
+    if not quiet and any(map(_flattered, rows)):
+        say(_FLATTERED)
     if csv is not None:
         write_whole(csv, as_csv(rows))
+
+
+def _flattered(row: Row) -> bool:
+    return "calibrated on" in (row.backend or "")
 
 
 def _scale(text: str) -> int:
@@ -93,7 +103,8 @@ def _per_picture(rows: Sequence[Row]) -> str:
 
     heads = ["PSNR dB"]
     for row in rows:
-        name = " ".join(filter(None, ((row.backend or row.model).split()[0], row.precision)))
+        words = ((row.backend or row.model).split()[0], row.precision)
+        name = " ".join(filter(None, words)) + ("*" if _flattered(row) else "")
         heads += [name, "rounded"]
     lines = [heads]
     for i, image in enumerate(rows[0].images):

@@ -61,6 +61,13 @@ def export(
             "--calibration", metavar="FOLDER", help="vacc: pictures that int8 is calibrated on."
         ),
     ] = None,
+    allow_evaluated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-evaluated",
+            help="vacc: calibrate on evaluation pictures, as the vendor; the result is marked.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Run it in its runtime, and compare.")
     ] = True,
@@ -86,6 +93,7 @@ def export(
         scale=scale,
         pictures=pictures,
         calibration=calibration,
+        allow_evaluated=allow_evaluated,
         check=check,
         overwrite=overwrite,
     )

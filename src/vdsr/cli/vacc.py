@@ -79,8 +79,9 @@ def vacc(
                 progress=functools.partial(counter, label=f"outputs, {name}"),
             )
         seconds = time.perf_counter() - start
-        done.append({"outputs": str(place), "precision": name, "by": origin.by, "seconds": seconds})
-        lines.append(f"{place}: {len(manifest.inputs)} outputs, {name}, {origin.runtime}")
+        made = {"outputs": str(place), "precision": name, "by": origin.by, "seconds": seconds}
+        done.append(made | ({"calibration": origin.calibration} if origin.calibration else {}))
+        lines.append(f"{place}: {len(manifest.inputs)} outputs, {name}, {origin.ran}")
     report("\n".join(lines), done, quiet=quiet, json=json)
     if backend == STAND_IN and not quiet:
         say("vdsr: a stand-in made these on this CPU: they say nothing about the card")

@@ -13,6 +13,7 @@ from vdsr.errors import InputError, UsageError
 from vdsr.evaluation.damaged_protocols import DamagedProtocol
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.inference import backends
+from vdsr.inference.compiled_paths import calibrated_on
 from vdsr.inference.selection import AUTO
 from vdsr.inference.target import Target
 from vdsr.inference.tiling import run_tiled
@@ -36,7 +37,7 @@ class Candidate:
 
     Attributes:
         name: for the table.
-        backend, precision: what is used.
+        backend, precision: what is used, for the table.
         model_luma: range of the luma that it takes, `studio` or `full`.
         planes: 1 for luma, 3 for Y, Cb, Cr.
 
@@ -59,6 +60,9 @@ class Candidate:
         self.name = name or model.metadata.name
         self.backend = self._choice.backend
         self.precision = self._choice.precision
+        if self.backend in backends.DEVICES:
+            pictures = calibrated_on(Path(model.source), self.precision)
+            self.backend += f", calibrated on {pictures}" if pictures else ""
         self.model_luma = model.metadata.luma
         self.planes = model.metadata.planes
 
@@ -72,7 +76,10 @@ class Candidate:
     @cached_property
     def _upscaler(self) -> Upscaler:
         upscaler = Upscaler(
-            self._model, backend=self.backend, precision=self.precision, threads=self._threads
+            self._model,
+            backend=self._choice.backend,
+            precision=self.precision,
+            threads=self._threads,
         )
         upscaler.upscale(np.zeros((_WARM_UP, _WARM_UP), np.uint8), scale=2)
         return upscaler

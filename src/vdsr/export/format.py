@@ -27,11 +27,13 @@ class ExportOptions:
         scale: by which a picture grows, 2, 3 or 4, in formats that take pictures.
         pictures: folder of pictures that the export is checked on; None is generated ones.
         calibration: folder of pictures that int8 is calibrated on, where the vendor does so.
+        allow_evaluated: whether these may be pictures that networks are measured on; what is
+            made of them says so.
         check: whether the export is run and compared.
         overwrite: whether an existing output may be replaced.
 
     Raises:
-        UsageError: for a shape that no network takes.
+        UsageError: for a shape that no network takes, or evaluated pictures without calibration.
     """
 
     precision: str | None = None
@@ -41,12 +43,18 @@ class ExportOptions:
     scale: int | None = None
     pictures: Path | None = None
     calibration: Path | None = None
+    allow_evaluated: bool = False
     check: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.shape is not None and (self.shape[1] != self.planes or min(self.shape) < 1):
             raise UsageError(f"an input shape is N x {self.planes} x H x W, not {list(self.shape)}")
+        if self.allow_evaluated and self.calibration is None:
+            raise UsageError(
+                "evaluated pictures are allowed for calibration, and there is no folder of"
+                " calibration pictures"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vdsr.export.format import ExportFormat, ExportOptions, ExportPlan
 from vdsr.export.onnx import check_model_file
 from vdsr.export.source import Network
 from vdsr.export.torchscript import run_file, save
-from vdsr.inference.compiled_paths import PARAMETERS
+from vdsr.inference.compiled_paths import EVALUATED, MANIFEST, PARAMETERS
 from vdsr.quantization.prequantize import equalized
 from vdsr.vacc.configuration import (
     OPSET,
@@ -25,7 +25,6 @@ from vdsr.vacc.configuration import (
 from vdsr.vacc.guide import guide
 from vdsr.vacc.layout import (
     LIST,
-    MANIFEST,
     README,
     Build,
     Input,
@@ -37,6 +36,7 @@ from vdsr.vacc.pictures import (
     Picture,
     bmp,
     card_input,
+    evaluated_among,
     network_input,
     read_folder,
     refuse_evaluated,
@@ -58,8 +58,10 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
         )
     inputs = list(read_folder(options.pictures))
     calibration = [] if options.calibration is None else list(read_folder(options.calibration))
-    refuse_evaluated(calibration, inputs)
-    content = _Content(network, inputs, calibration)
+    evaluated = evaluated_among(calibration, inputs)
+    if not options.allow_evaluated:
+        refuse_evaluated(evaluated)
+    content = _Content(network, inputs, calibration, evaluated)
 
     def write(folder: Path) -> None:
         content.write(folder / name)
@@ -85,7 +87,11 @@ def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
             PARAMETERS,
             README,
         ),
-        facts={"builds": ", ".join(content.builds), "inputs": len(inputs)},
+        facts={
+            "builds": ", ".join(content.builds),
+            "inputs": len(inputs),
+            **({"int8 calibrated on": EVALUATED} if evaluated else {}),
+        },
     )
 
 
@@ -96,12 +102,20 @@ class _Content:
         network: in fp32.
         inputs: the enlarged pictures, in order.
         calibration: pictures for int8; with none of them there is no int8.
+        evaluated: those of them that show an evaluation picture, and which.
     """
 
-    def __init__(self, network: Network, inputs: list[Picture], calibration: list[Picture]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        inputs: list[Picture],
+        calibration: list[Picture],
+        evaluated: Mapping[str, str],
+    ) -> None:
         self._network = network
         self._pictures = inputs
         self._calibration = calibration
+        self._evaluated = evaluated
         self._name = file_name(network.metadata.name)
         self.onnx = f"{self._name}.onnx"
         self.torchscript = f"{self._name}.torchscript.pt"
@@ -172,6 +186,7 @@ class _Content:
             inputs=self._inputs,
             calibration={p.name: sha256(p.samples.tobytes()) for p in self._calibration},
             files=digests,
+            evaluated=self._evaluated,
         )
 
 

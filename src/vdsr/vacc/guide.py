@@ -27,6 +27,14 @@ def _equalized(manifest: Manifest) -> str:
     )
 
 
+def _measured(manifest: Manifest) -> str:
+    """Whether figures flatter the calibrated network."""
+    if not manifest.evaluated:
+        return "none of them is measured on"
+    shown = ", ".join(manifest.evaluated.values())
+    return f"**measured on, too: {shown}**: figures of int8 flatter it, and are marked"
+
+
 def guide(manifest: Manifest) -> str:
     """Markdown for the person at the machine with the card."""
     name = manifest.name
@@ -49,7 +57,7 @@ One network of 1x1x256x256: luma / 255 in, restored luma / 255 out. Made by `vds
 its name |
 | `build/` | build configurations: what to compile, and how |
 | `{PARAMETERS}` | what the card does to a picture before the network |
-| `calibration/` | {len(manifest.calibration)} pictures for int8; none of them is measured on |
+| `calibration/` | {len(manifest.calibration)} pictures for int8; {_measured(manifest)} |
 | `pictures/` | {len(manifest.inputs)} enlarged pictures, for programs that take pictures |
 | `inputs/`, `{LIST}` | the same as `.npz`: `input_0`, uint8 [3, 256, 256], the luma three \
 times; and their order |

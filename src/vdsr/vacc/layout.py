@@ -20,16 +20,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vdsr.errors import InputError, ModelError
-from vdsr.inference.compiled_paths import build_name
+from vdsr.inference.compiled_paths import EVALUATED, MANIFEST, build_name
 from vdsr.inputs import exists, read_file
 from vdsr.model.metadata import check_text
 
-MANIFEST = "manifest.json"
 LIST = "inputs.txt"
 DATALIST = "npz_datalist.txt"
 README = "README.md"
@@ -93,6 +92,8 @@ class Manifest:
         builds: what the card can compile, by name: `fp16`, `int8`, `int8-equalized`.
         inputs: in order.
         calibration: names and digests of the calibration pictures.
+        evaluated: those of them that show an evaluation picture, and which: figures of
+            int8 flatter a network that was calibrated on them.
         files: SHA-256 of every other file, by its path in the folder.
     """
 
@@ -102,6 +103,20 @@ class Manifest:
     inputs: tuple[Input, ...]
     calibration: Mapping[str, str]
     files: Mapping[str, str]
+    evaluated: Mapping[str, str] = field(default_factory=dict)
+
+    def calibrated_on(self, build: str) -> str:
+        """What is to be said of the calibration of a build wherever its figures stand.
+
+        Args:
+            build: its name in `builds`, or another precision.
+
+        Returns:
+            Words; empty where there is nothing to be said.
+        """
+        entry = self.builds.get(build)
+        quantized = entry is not None and entry.precision == "int8"
+        return EVALUATED if quantized and self.evaluated else ""
 
     def as_json(self) -> str:
         """As text; the same manifest gives the same text."""
@@ -133,6 +148,7 @@ def read_manifest(folder: Path) -> Manifest:
             inputs=tuple(_input(entry) for entry in content["inputs"]),
             calibration=_digests(content["calibration"], _name),
             files=_digests(content["files"], _path),
+            evaluated=_digests(content.get("evaluated", {}), _name),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, ModelError) as error:
         raise InputError(

@@ -161,7 +161,7 @@ def measure(folder: Path, pictures: Sequence[Subject], *, dataset: str, scale: i
         scale=scale,
         model=origin.network or folder.name,
         precision=origin.precision or None,
-        backend=" ".join(filter(None, (origin.by, origin.runtime))),
+        backend=origin.ran,
         further=further if figure is None else {**further, "published": figure},
     )
     return Measured(folder=folder, row=row, planes=planes)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from vdsr.errors import InputError, ModelError
-from vdsr.inference.compiled_paths import SIDE
+from vdsr.inference.compiled_paths import MANIFEST, SIDE
 from vdsr.inputs import is_file, is_folder, read_file
 from vdsr.model.architecture import FloatArray
 from vdsr.model.metadata import check_text
-from vdsr.vacc.layout import MANIFEST, Manifest, read_manifest
+from vdsr.vacc.layout import Manifest, read_manifest
 from vdsr.vacc.npz import OUTPUT_KEY, npz, read_npz
 
 RUN = "run.json"
@@ -38,12 +38,20 @@ class Origin:
         runtime: what ran, for people; empty if it is not known.
         network: name of the network.
         precision: `fp32`, `fp16`, `int8` or `int8-equalized`; empty if it is not known.
+        calibration: `evaluation pictures` if int8 was calibrated on such; else empty.
     """
 
     by: str
     runtime: str = ""
     network: str = ""
     precision: str = ""
+    calibration: str = ""
+
+    @property
+    def ran(self) -> str:
+        """For people: card or stand-in, its runtime, and how it was calibrated if that matters."""
+        words = " ".join(filter(None, (self.by, self.runtime)))
+        return f"{words}, calibrated on {self.calibration}" if self.calibration else words
 
 
 def write_outputs(folder: Path, origin: Origin, planes: Mapping[str, FloatArray]) -> None:
@@ -88,10 +96,12 @@ def origin_of(folder: Path, manifest: Manifest | None) -> Origin:
     name = folder.resolve().name
     known = [key for key, build in builds.items() if build.name == name]
     guessed = re.findall(r"(?:^|[_-])(fp16|int8)(?=$|[_-])", name)
+    precision = (known or guessed or [""])[-1]
     return Origin(
         by=CARD,
         network="" if manifest is None else manifest.name,
-        precision=(known or guessed or [""])[-1],
+        precision=precision,
+        calibration="" if manifest is None else manifest.calibrated_on(precision),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -68,25 +68,36 @@ def read_folder(folder: Path) -> Iterator[Picture]:
         yield Picture(name=path.stem, samples=read_picture(path))
 
 
-def refuse_evaluated(calibration: list[Picture], evaluated: list[Picture]) -> None:
-    """Figures of pictures that a network was calibrated on flatter it.
+def evaluated_among(calibration: list[Picture], evaluated: list[Picture]) -> dict[str, str]:
+    """Calibration pictures that a network is measured on: its figures of them flatter it.
 
     Args:
         calibration: the pictures to be looked through.
         evaluated: pictures that it will be measured on, beside Set5 and Set14.
 
-    Raises:
-        InputError: naming a calibration picture that shows what one of those shows.
+    Returns:
+        By the names of calibration pictures, the evaluation picture that each shows.
     """
     known: dict[str, Fingerprint] = dict(leaks.published())
     known |= {p.name: leaks.fingerprint(p.fingerprint_luma) for p in evaluated}
-    for picture in calibration:
-        found = leaks.find(picture.fingerprint_luma, known)
-        if found is not None:
-            raise InputError(
-                f"calibration picture {picture.name}: it shows the evaluation picture {found}:"
-                " take pictures that nothing is measured on"
-            )
+    found = {p.name: leaks.find(p.fingerprint_luma, known) for p in calibration}
+    return {name: shown for name, shown in found.items() if shown is not None}
+
+
+def refuse_evaluated(shown: Mapping[str, str]) -> None:
+    """See that nothing is calibrated on what it is measured on.
+
+    Args:
+        shown: of `evaluated_among`.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name, evaluated in shown.items():
+        raise InputError(
+            f"calibration picture {name}: it shows the evaluation picture {evaluated}:"
+            " take pictures that nothing is measured on"
+        )
 
 
 def card_input(luma: NDArray[np.uint8]) -> bytes:

@@ -76,7 +76,13 @@ def run_inputs(
         backends.precisions(VASTSTREAMX)
         by, runtime = CARD, VASTSTREAMX
         planes = _card(folder, manifest, precision, device)
-    origin = Origin(by=by, runtime=runtime, network=manifest.name, precision=precision)
+    origin = Origin(
+        by=by,
+        runtime=runtime,
+        network=manifest.name,
+        precision=precision,
+        calibration=manifest.calibrated_on(precision),
+    )
     made: dict[str, FloatArray] = {}
     for name, plane in planes:
         made[name] = plane
