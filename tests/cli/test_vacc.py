@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from networks import small_network
+from vdsr.errors import BackendError
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.imaging.degrade import degrade
 
@@ -237,6 +238,7 @@ class Card(types.ModuleType):
 
     def Model(self, prefix: str, batch: int) -> str:  # noqa: N802
         self.log.append((prefix, batch))
+        self.batch = batch
         return prefix
 
     def ModelOperator(self, model: str) -> tuple[str, str]:  # noqa: N802
@@ -257,15 +259,17 @@ class Card(types.ModuleType):
         return planes[:1].astype(np.float16)[None] / np.float16(255)
 
     def run_sync(self, images):
-        return [images]
+        assert len(images) == self.batch
+        return [[image] for image in images]
 
     def run_async(self, images) -> None:
-        self.waiting.append(images)
+        assert len(images) == self.batch
+        self.waiting.append([[image] for image in images])
         self.most = max(self.most, len(self.waiting))
 
     def get_operator_output(self, operator):
         assert operator[0] == "network"
-        return [self.waiting.pop(0)]
+        return self.waiting.pop(0)
 
     def as_numpy(self, tensor):
         return tensor
@@ -317,8 +321,15 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
     assert vaststreamx.log[:6] == started
     assert vaststreamx.most == 2
     folder = card / "outputs" / "test_int8"
+    single = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
     rows = json.loads(vdsr("evaluate", "-d", originals, "--outputs", folder, "--json")[1])
     assert (rows[1]["precision"], rows[1]["backend"]) == ("int8", "card vaststreamx")
+    # Three at once are the same two, the batch filled.
+    command = ("vacc", card, "--precision", "int8", "--batch", 3)
+    assert vdsr(*command, "--backend", "vaststreamx", "--overwrite")[0] == 0
+    assert vaststreamx.batch == 3
+    assert {path.name: path.read_bytes() for path in folder.glob("*.npz")} == single
+    assert vdsr(*command)[0] == 2
     # Halves of the input are what the make-believe card gives back.
     assert rows[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=0.05)
 
@@ -336,3 +347,24 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
     )
     marked = "vaststreamx, calibrated on evaluation pictures"
     assert [row["backend"] for row in rows[1:]] == ["vaststreamx", marked]
+
+
+def test_the_card_runs_pictures_of_any_size_in_windows(card: Path, vaststreamx: Card):
+    from vdsr.inference.backends.vaststreamx import VastStreamXBackend
+    from vdsr.model.file import load_model
+
+    compiled = card / "deploy_weights" / "test_fp16"
+    compiled.mkdir(parents=True)
+    (compiled / "mod.so").write_bytes(b"")
+    model = load_model(card / "test.onnx")
+    y = np.random.default_rng(0).random((2, 1, 300, 530), np.float32)
+    for batch in (1, 4):
+        backend = VastStreamXBackend(model, precision="fp16", batch=batch)
+        # The make-believe card gives back what it is given, in bytes and then in halves.
+        assert np.abs(backend.run(y) - y).max() < 0.5 / 255 + 1e-3
+        small = backend.run(y[:1, :, :70, :])
+        assert (small.shape, np.abs(small - y[:1, :, :70]).max() < 3e-3) == ((1, 1, 70, 530), True)
+        backend.close()
+    (card / "vdsp_params.json").write_text('{"OpConfig": {"OimageHeight": 0}}')
+    with pytest.raises(BackendError, match="the input size cannot be read of it"):
+        VastStreamXBackend(model, precision="fp16")

@@ -38,6 +38,10 @@ def vacc(
     device: Annotated[
         int, typer.Option("--device", metavar="N", min=0, help="Number of the card.")
     ] = 0,
+    batch: Annotated[
+        int,
+        typer.Option("--batch", metavar="N", min=1, help="Inputs that the card runs at once."),
+    ] = 1,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="(default: FOLDER/outputs)"),
@@ -65,6 +69,8 @@ def vacc(
     check_outputs(*places.values(), json=json, overwrite=overwrite, folders=True)
     if device and backend == STAND_IN:
         raise UsageError("--device chooses a card, and there is none in a stand-in")
+    if batch > 1 and backend == STAND_IN:
+        raise UsageError("--batch is of the card, and there is none in a stand-in")
     lines, done = [], []
     for name, place in places.items():
         start = time.perf_counter()
@@ -76,6 +82,7 @@ def vacc(
                 name,
                 place,
                 device=device,
+                batch=batch,
                 progress=functools.partial(counter, label=f"outputs, {name}"),
             )
         seconds = time.perf_counter() - start

@@ -43,6 +43,7 @@ def run_inputs(
     goal: Path,
     *,
     device: int = 0,
+    batch: int = 1,
     progress: OnCount | None = None,
 ) -> Origin:
     """Run all inputs of a folder.
@@ -54,6 +55,7 @@ def run_inputs(
         precision: one of `precisions(manifest, runner)`.
         goal: folder of outputs to make, whole or not at all; one that is there is replaced.
         device: number of the card.
+        batch: inputs that the card runs at once, from 1.
         progress: called with the outputs there are, and the outputs there will be.
 
     Returns:
@@ -75,7 +77,7 @@ def run_inputs(
         # Absent, it is refused in words before anything is loaded.
         backends.precisions(VASTSTREAMX)
         by, runtime = CARD, VASTSTREAMX
-        planes = _card(folder, manifest, precision, device)
+        planes = _card(folder, manifest, precision, device, batch)
     origin = Origin(
         by=by,
         runtime=runtime,
@@ -97,12 +99,13 @@ def _inputs(folder: Path, manifest: Manifest) -> Iterator[tuple[str, NDArray[np.
         yield entry.name, read_input(within(folder, entry.file))
 
 
-def _card(folder: Path, manifest: Manifest, precision: str, device: int) -> Named:
+def _card(folder: Path, manifest: Manifest, precision: str, device: int, batch: int) -> Named:
     from vdsr.inference.backends.vaststreamx import VastStreamXBackend
 
     build = manifest.builds[precision]
     model = load_model(within(folder, build.network))
-    with closing(VastStreamXBackend(model, precision=build.precision, device=device)) as card:
+    opened = VastStreamXBackend(model, precision=build.precision, device=device, batch=batch)
+    with closing(opened) as card:
         names = [entry.name for entry in manifest.inputs]
         lumas = (luma for _, luma in _inputs(folder, manifest))
         yield from zip(names, card.map(lumas), strict=True)
