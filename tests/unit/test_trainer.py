@@ -316,7 +316,7 @@ def test_a_finished_run_can_be_asked_again_but_not_overwritten(tmp_path):
     again = train(recipe, PACK, tmp_path, resume=True)
     assert again.finished
     assert layers_equal(first.architecture, again.architecture)
-    with pytest.raises(UsageError, match="--resume"):
+    with pytest.raises(UsageError, match="resume=True"):
         train(recipe, PACK, tmp_path)
     with pytest.raises(UsageError, match="another recipe"):
         train(parse_recipe("seed = 2\n" + TINY), PACK, tmp_path, resume=True)
