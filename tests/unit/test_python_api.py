@@ -591,8 +591,4 @@ def test_pictures_that_fail_at_the_same_time_each_say_what_they_have(tmp_path: P
     assert len({text.partition(": ")[2] for text in alone}) == len(kinds)
     for _ in range(3):
         with ThreadPoolExecutor(12) as pool:
-            together = list(pool.map(said, paths))
-        for text, own in zip(together, alone, strict=True):
-            # libvips may have nothing to say by then; what it says is of this file.
-            others = {o.partition(": ")[2] for o in alone} - {own.partition(": ")[2]}
-            assert text.partition(": ")[2] not in others
+            assert list(pool.map(said, paths)) == alone

@@ -20,7 +20,9 @@ HELPER = "vdsr-encoder"
 _SYSTEM_ERROR = "system error: "
 _ROWS = 64
 # One that fails anew meanwhile disturbs one of them: two that agree are right.
-_TRIES = 6
+_TRIES = 16
+# What is left where another thread has taken the cause away.
+_VAGUE = ("unable to call", "unable to fetch from region", "unknown error", "image: no property")
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -50,9 +52,10 @@ def own_reason(error: pyvips.Error, open_image: Callable[[], pyvips.Image]) -> s
             told = _told_again(open_image)
             if told is None:  # it fails only where more is done with it
                 return reason(error)
-            if told == last:
+            if told == last and not told.startswith(_VAGUE):
                 return told
-            last = told
+            if last is None or not told.startswith(_VAGUE):
+                last = told
     return last or reason(error)
 
 
