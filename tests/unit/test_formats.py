@@ -109,7 +109,12 @@ def test_torchscript_has_the_same_tensors(tmp_path: Path):
         ("onnx", "a.onnx", {"scale": 2}, "scale does not apply to the format onnx"),
         ("onnx", "a.onnx", {"opset": 9}, "opset 9: these layers can be written in 10 to"),
         ("onnx", "a.onnx", {"opset": 99}, "opset 99: these layers can be written in 10 to"),
-        ("onnx", "a.onnx", {"precision": "int8"}, "is not a model in int8: it holds fp32.*vdsr quantize"),
+        (
+            "onnx",
+            "a.onnx",
+            {"precision": "int8"},
+            "not a model in int8: it holds fp32.*vdsr quantize",
+        ),
         ("ncnn", "a.param", {"precision": "int8"}, "ncnn is made in fp32, fp16, not in int8"),
         ("onnx-image", "a.onnx", {}, "scale of 2, 3 or 4; none was given"),
         ("onnx-image", "a.onnx", {"scale": 5}, "scale of 2, 3 or 4; not 5"),

@@ -8,6 +8,7 @@ for its own text may get another's, both, or nothing.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pyvips
@@ -19,8 +20,9 @@ HELPER = "vdsr-encoder"
 
 _SYSTEM_ERROR = "system error: "
 _ROWS = 64
-# One that fails anew meanwhile disturbs one of them: two that agree are right.
+# Others that fail meanwhile disturb one or two of them: three that agree are right.
 _TRIES = 16
+_AGREEING = 3
 # What is left where another thread has taken the cause away.
 _VAGUE = ("unable to call", "unable to fetch from region", "unknown error", "image: no property")
 _ONE_AT_A_TIME = threading.Lock()
@@ -38,7 +40,7 @@ def own_reason(error: pyvips.Error, open_image: Callable[[], pyvips.Image]) -> s
     """What libvips says of one picture, whatever else fails at the same time.
 
     Where other threads run, the text may be theirs: the picture is decoded again, one at a
-    time, until its failure is told twice in the same words.
+    time, until its failure is told three times in the same words.
 
     Args:
         error: that the picture failed with.
@@ -46,17 +48,17 @@ def own_reason(error: pyvips.Error, open_image: Callable[[], pyvips.Image]) -> s
     """
     if not _in_company():
         return reason(error)
-    last = None
+    told: Counter[str] = Counter()
     with _ONE_AT_A_TIME:
         for _ in range(_TRIES):
-            told = _told_again(open_image)
-            if told is None:  # it fails only where more is done with it
+            text = _told_again(open_image)
+            if text is None:  # it fails only where more is done with it
                 return reason(error)
-            if told == last and not told.startswith(_VAGUE):
-                return told
-            if last is None or not told.startswith(_VAGUE):
-                last = told
-    return last or reason(error)
+            told[text] += 1
+            if told[text] == _AGREEING and not text.startswith(_VAGUE):
+                return text
+    causes = [text for text, _ in told.most_common() if not text.startswith(_VAGUE)]
+    return causes[0] if causes else told.most_common(1)[0][0]
 
 
 def _in_company() -> bool:
