@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -234,6 +235,21 @@ def test_gone_on_with_it_is_the_same(codec: str, films: Path, tmp_path: Path):
         assert result.resumed == 16
         assert broken.read_bytes() == whole.read_bytes()
         assert not spool_folder(broken).exists()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux alone"
+)
+def test_an_encoder_takes_no_real_time_priority(films: Path, plain: Upscaler, tmp_path: Path):
+    """SVT-AV1 does, where root runs it, for all that the process does from then on."""
+    seen: set[int] = set()
+
+    def look(_: FilmProgress) -> None:
+        seen.update(os.sched_getscheduler(int(t.name)) for t in Path("/proc/self/task").iterdir())
+
+    before = os.sched_getscheduler(0)
+    plain.video(films / "chapters.mkv", tmp_path / "out.mkv", scale=2, codec="av1", progress=look)
+    assert seen == {before} == {os.sched_getscheduler(0)}
 
 
 def test_other_settings_are_refused_until_redo(films: Path, plain: Upscaler, tmp_path: Path):

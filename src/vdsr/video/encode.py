@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdsr.errors import OutputError
@@ -32,6 +35,31 @@ def configure(context: VideoCodecContext, coding: Coding) -> None:
         context.codec_tag = "hvc1"  # the only one that Apple's players take
 
 
+@contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """Take real-time priorities back that an encoder gives to this process's threads.
+
+    SVT-AV1, run by root, makes its threads, and the one that opens it, SCHED_FIFO 99. Two
+    threads that wait busily for others then hold up a machine of two cores for ever.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        try:
+            threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+        except OSError:
+            threads = [0]
+        for thread in threads:
+            # A thread may end meanwhile, and a container may forbid the call.
+            with suppress(OSError):
+                if os.sched_getscheduler(thread) == os.SCHED_FIFO:
+                    os.sched_setscheduler(thread, policy, priority)
+
+
 def open_encoder(coding: Coding) -> VideoCodecContext:
     """An encoder that is ready for pictures.
 
@@ -46,7 +74,8 @@ def open_encoder(coding: Coding) -> VideoCodecContext:
     context: Any = CodecContext.create(CODECS[coding.codec].encoder, "w")
     configure(context, coding)
     try:
-        context.open()
+        with usual_scheduling():
+            context.open()
     except (av.error.FFmpegError, ValueError) as error:
         raise OutputError(
             f"{CODECS[coding.codec].encoder} refuses {coding.width}x{coding.height} px of"

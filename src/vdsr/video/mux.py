@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any
 
 from vdsr.errors import OutputError
-from vdsr.video.encode import configure
+from vdsr.video.encode import configure, usual_scheduling
 from vdsr.video.formats import CODECS, Coding
 from vdsr.video.source import Film, opened
 from vdsr.video.spool import Spool
@@ -58,7 +58,8 @@ def write_film(
             streams = _streams(source, goal, film, coding, plan)
             video = streams[film.index]
             _describe(source, goal, cut)
-            goal.start_encoding()
+            with usual_scheduling():
+                goal.start_encoding()
             _check_extradata(spool, video)
             packets = _video_packets(spool, film, cut)
             others = _other_packets(source, plan, cut)
