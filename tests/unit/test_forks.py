@@ -52,8 +52,8 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.parametrize(
     ("backend", "what", "code"),
     [
-        ("openvino", "same", 0),
-        ("openvino", "new", 0),
+        ("openvino", "same", 2),
+        ("openvino", "new", 2),
         ("openvino", "closed", 0),
         ("openvino", "file", 2),
         ("onnxruntime", "same", 0),

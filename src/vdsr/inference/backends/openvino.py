@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 import openvino
 
+from vdsr import forks
 from vdsr.errors import BackendError, OutOfMemory
 from vdsr.inference import memory
 from vdsr.model.architecture import FloatArray
@@ -70,14 +71,16 @@ class OpenVinoBackend:
         self._compiled = compiled
 
     def leave(self) -> None:
-        """In a forked process: what the parent holds is left alone, and compiled anew.
+        """In a forked process: what the parent holds is left alone.
 
-        Its threads are the parent's. Even giving it back would wait for them.
+        Its threads are the parent's. Even giving it back would wait for them; and what is
+        compiled anew waits, now and then, for a lock that one of them held.
         """
         _never_destroy(self._compiled, *self._idle)
         self._free()
 
     def _compile(self) -> openvino.CompiledModel:
+        forks.starting("OpenVINO")
         try:
             return openvino.Core().compile_model(self._model.graph, "CPU", self._config)
         except RuntimeError as error:
