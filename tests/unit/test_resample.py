@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,3 +112,20 @@ def test_windows_outside_and_missing_rows_are_refused():
         bicubic.window(np.ones((4, 10)), rows=(0, 20))
     with pytest.raises(ValueError, match="columns given"):
         bicubic.window(np.ones((10, 9)))
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    program = """
+import hashlib, numpy
+from vdsr.imaging.resample import imresize
+planes = numpy.random.default_rng(0).random((3, 400, 600), numpy.float32)
+made = [imresize(planes, scale=scale) for scale in (2, 3, 0.3)]
+print(hashlib.sha256(b"".join(one.tobytes() for one in made)).hexdigest())
+"""
+    found = set()
+    for threads in ("1", "2", "4"):
+        limited = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), threads)
+        command = [sys.executable, "-c", program]
+        environment = {**os.environ, **limited}
+        found.add(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    assert len(found) == 1

@@ -28,6 +28,10 @@ Float = TypeVar("Float", np.float32, np.float64)
 # Outputs per dense product: small enough to waste few zeros, large enough for BLAS.
 _BLOCK = 64
 _LEAST_BLOCK = 8
+# Multiplications in one product: OpenBLAS divides larger ones among its threads
+# (`interface/gemm.c`) and rounds them otherwise, so that results would depend on the
+# number of cores.
+_LARGEST_PRODUCT = 65536 * 4
 
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,6 +158,12 @@ def _blocks(axis: Axis, start: int, stop: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
+def _pieces(length: int, cost: int) -> list[tuple[int, int]]:
+    """Cut a side of a product, each part of which takes `cost`, into products of one thread."""
+    step = max(1, _LARGEST_PRODUCT // cost)
+    return [(start, min(start + step, length)) for start in range(0, length, step)]
+
+
 @dataclass(frozen=True)
 class Bicubic:
     """Resizing of planes `[..., rows.length_in, columns.length_in]`, or of windows of it.
@@ -226,13 +236,15 @@ class Bicubic:
         for a, b in _blocks(self.rows, r0, r1):
             first, weight = _block(self.rows, a, b, dtype.str)
             top = first - first_row
-            source = planes[..., top : top + weight.shape[1], left:right]
-            np.matmul(weight, source, out=tall[..., a - r0 : b - r0, :])
+            for c, d in _pieces(right - left, weight.size):
+                source = planes[..., top : top + weight.shape[1], left + c : left + d]
+                np.matmul(weight, source, out=tall[..., a - r0 : b - r0, c:d])
         out = np.empty((*lead, r1 - r0, c1 - c0), dtype)
         for a, b in _blocks(self.columns, c0, c1):
             first, weight = _block(self.columns, a, b, dtype.str)
-            source = tall[..., first - left : first - left + weight.shape[1]]
-            np.matmul(source, weight.T, out=out[..., a - c0 : b - c0])
+            for c, d in _pieces(r1 - r0, weight.size):
+                source = tall[..., c:d, first - left : first - left + weight.shape[1]]
+                np.matmul(source, weight.T, out=out[..., c:d, a - c0 : b - c0])
         return out
 
 
