@@ -48,6 +48,7 @@ class Recipe:
     attachment: bytes | None = None
     interlaced: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    muxer: dict[str, str] = field(default_factory=dict)
 
 
 FILMS: dict[str, Recipe] = {
@@ -77,6 +78,39 @@ FILMS: dict[str, Recipe] = {
 }
 
 
+PAL = {"color_range": 1, "colorspace": 5, "color_primaries": 5, "color_trc": 6}
+NTSC = {"color_range": 1, "colorspace": 6, "color_primaries": 6, "color_trc": 6}
+R25 = Fraction(1, 25)
+_DV = Recipe(
+    codec="dvvideo", width=720, height=576, base=R25, color=PAL, audio="pcm_s16le", pts=(0, 40, 80)
+)
+_MPEG2 = Recipe(
+    codec="mpeg2video", base=R25, color=PAL, audio="mp2", options={"b": "2M", "bf": "2"}
+)
+# Other codecs and containers that archives hold.
+INPUTS: dict[str, Recipe] = {
+    "mpeg2.mpg": _MPEG2,
+    "mpeg2.ts": replace(_MPEG2, muxer={"output_ts_offset": "3600"}),
+    "mpeg2-interlaced.mpg": replace(_MPEG2, interlaced=True),
+    "mjpeg.avi": Recipe(codec="mjpeg", pix_fmt="yuvj420p", base=R25, color=BT601_FULL, audio="mp2"),
+    "mjpeg.mov": Recipe(codec="mjpeg", pix_fmt="yuvj422p", base=T90K, color=BT601_FULL),
+    "pal.dv": _DV,
+    "pal.avi": replace(_DV, shape=Fraction(16, 15)),
+    "ntsc.mov": replace(
+        _DV, pix_fmt="yuv411p", height=480, base=Fraction(1001, 30000), color=NTSC, pts=(0, 33, 67)
+    ),
+    "prores.mov": Recipe(codec="prores_ks", pix_fmt="yuv422p10le", base=T90K, audio="pcm_s16le"),
+    "av1.mp4": Recipe(codec="libsvtav1", base=T90K, options={"preset": "8"}),
+    "av1.webm": Recipe(
+        codec="libsvtav1", pix_fmt="yuv420p10le", audio="libopus", options={"preset": "8"}
+    ),
+    "ffv1.mkv": Recipe(codec="ffv1", pix_fmt="yuv422p10le"),
+    "vp9.webm": Recipe(codec="libvpx-vp9", audio="libopus"),
+    "hevc.mp4": Recipe(codec="libx265", base=T90K, options={"x265-params": "log-level=none"}),
+    "mpeg4.avi": Recipe(codec="mpeg4", base=R25, audio="mp2", options={"bf": "2", "b": "1M"}),
+}
+
+
 def pattern(width: int, height: int, i: int) -> np.ndarray:
     """The i-th picture, 0..1: waves, and a square that moves."""
     y, x = np.mgrid[:height, :width]
@@ -90,7 +124,9 @@ def make_film(path: Path, recipe: Recipe, picture: Callable[..., np.ndarray] = p
     """Make a film."""
     import av
 
-    with av.open(path, "w") as goal:
+    from vdsr.video.encode import usual_scheduling
+
+    with usual_scheduling(), av.open(path, "w", options=dict(recipe.muxer)) as goal:
         stream = None if path.stem == "no-video" else _screen(goal, recipe)
         goal.metadata.update(recipe.metadata)
         sound = goal.add_stream(recipe.audio, rate=48000) if recipe.audio else None

@@ -18,23 +18,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from film_facts import facts, luma, run
 from films import FILMS, WORDS, Recipe, damage, make_film, pattern, shorter
 from networks import model, random_layers, small_network, zero_network
 from vdsr import Upscaler
 from vdsr.errors import InputError, OutputError, OutputExists, UsageError
 from vdsr.imaging.metrics import psnr
 from vdsr.imaging.resample import Bicubic, imresize
-from vdsr.video.film import FilmResult
 from vdsr.video.order import FilmProgress
 from vdsr.video.planes import PlaneFormat, chroma_axes, plane_format
-from vdsr.video.source import examine
 from vdsr.video.spool import spool_folder
 
 av = pytest.importorskip("av", reason="needs PyAV: pip install 'vdsr[video]'")
 
 # ProRes has chroma of half the width at least.
 ALL_CHROMA = {"prores": {"pix_fmt": "yuv422p10le"}}
-TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 WHOLE = [n for n in FILMS if n not in ("interlaced.mkv", "damaged.mkv", "no-video.mkv")]
 
 
@@ -53,64 +51,6 @@ def plain() -> Iterator[Upscaler]:
     """What enlarges by bicubic interpolation alone."""
     with Upscaler(zero_network()) as upscaler:
         yield upscaler
-
-
-def run(upscaler: Upscaler, film: Path, goal: Path, **options: Any) -> FilmResult:
-    result = upscaler.video(film, goal, **{"scale": 2, **options})
-    assert isinstance(result, FilmResult)
-    return result
-
-
-def facts(path: Path) -> dict[str, Any]:
-    """What PyAV sees of a film, in seconds."""
-    with av.open(path) as file:
-        video: Any = file.streams.video[0]
-        frames = list(file.decode(video))
-        first = frames[0]
-        side = {s.type.name: bytes(s) for s in first.side_data}
-        found = {
-            "size": (first.width, first.height),
-            "pixels": first.format.name,
-            "times": [f.pts * f.time_base for f in frames],
-            "tags": tuple(int(getattr(first, tag)) for tag in TAGS),
-            "shape": video.sample_aspect_ratio or Fraction(1),
-            "rotation": first.rotation,
-            "matrix": side.get("DISPLAYMATRIX"),
-            "mastering": side.get("MASTERING_DISPLAY_METADATA"),
-            "light": side.get("CONTENT_LIGHT_LEVEL"),
-            "streams": [
-                (s.type, s.metadata.get("language"), int(s.disposition)) for s in file.streams
-            ],
-            "codecs": [
-                s.codec_context.name for s in file.streams if s.type in ("audio", "subtitle")
-            ],
-            "chapters": [
-                (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"])
-                for c in file.chapters()
-            ],
-            "attachments": [(s.name, s.data) for s in file.streams if s.type == "attachment"],
-            "title": file.metadata.get("title"),
-            "end": examine(path).end,
-        }
-    with av.open(path) as file:
-        packets: dict[str, list[tuple[Fraction, bytes]]] = {"audio": [], "subtitle": []}
-        for packet in file.demux():
-            if packet.stream.type in packets and packet.pts is not None and packet.size:
-                entry = (packet.pts * packet.time_base, bytes(packet))
-                packets[packet.stream.type].append(entry)
-    return {**found, **packets}
-
-
-def luma(path: Path) -> list[np.ndarray]:
-    """Luma of every picture, as it is stored."""
-    found = []
-    with av.open(path) as file:
-        for frame in file.decode(video=0):
-            plane = frame.planes[0]
-            item = np.dtype("<u2" if "10" in frame.format.name else np.uint8)
-            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-            found.append(rows[:, : plane.width * item.itemsize].view(item).copy())
-    return found
 
 
 @pytest.mark.parametrize("name", WHOLE)

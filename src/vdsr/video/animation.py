@@ -8,7 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from vdsr.errors import OutputError
+from vdsr.errors import OutputError, UsageError
+from vdsr.video.source import Film, opened
+from vdsr.video.webp import is_webp
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -124,3 +126,23 @@ def _palette(pixels: Any, alpha: bool) -> tuple[Any, Any]:  # noqa: ANN401
     if alpha:
         indices[pixels[..., 3] < 128] = _COLORS
     return indices, table
+
+
+def beside_animation(film: Film, drop: tuple[str, ...]) -> list[str]:
+    """What is lost where a film becomes pictures alone.
+
+    Raises:
+        UsageError: for other streams that are not left out.
+    """
+    if is_webp(film.path):
+        return []
+    kinds = {"audio": "audio", "subtitle": "subtitles", "attachment": "attachments"}
+    with opened(film.path) as source:
+        held = sorted({kinds[s.type] for s in source.streams if s.type in kinds})
+    left = [kind for kind in held if kind not in drop]
+    if left:
+        raise UsageError(
+            f"{film.path}: moving pictures hold no {' and no '.join(left)}: name a .mkv, or leave"
+            f" them out (drop {' '.join(left)})"
+        )
+    return []

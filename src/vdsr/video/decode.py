@@ -17,9 +17,12 @@ from vdsr.video.webp import is_webp, webp_frames
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 T = TypeVar("T")
+# Seconds before what is wanted, in which the pictures are that it is predicted from.
+_LEAD = 10
 _ENCODERS = {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "swscaler"}
 
 
@@ -105,7 +108,7 @@ class Pictures:
         # In this thread alone: what others say of damage cannot be listened to safely, and what
         # they make of it differs from run to run. The network takes most of the time anyway.
         stream.codec_context.thread_count = 1
-        if self.start:
+        if self.start and not self.film.clocked:
             container.seek(int(self.start / self.film.time_base), stream=stream)
         packets = container.demux(stream)
         while True:
@@ -116,6 +119,8 @@ class Pictures:
                 break
             if packet is None:
                 break
+            if self._long_before(packet):
+                continue
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:
@@ -126,6 +131,12 @@ class Pictures:
         except av.error.FFmpegError:
             self.damage.packets += 1
         self._listen(logs)
+
+    def _long_before(self, packet: Packet[Any]) -> bool:
+        """Whether a packet need not be decoded; by `seek` these containers lose key pictures."""
+        if not (self.start and self.film.clocked) or packet.dts is None:
+            return False
+        return packet.dts * packet.time_base - self.film.begin < self.start - _LEAD
 
     def _listen(self, logs: list[Any]) -> None:
         for _, name, text in logs:
@@ -156,7 +167,7 @@ class Pictures:
             yield from _pulled(graph)
 
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        base = self.film.time_base
+        base, begin = self.film.time_base, self.film.begin
         step = max(1, round(1 / (self.film.rate * base)))
         last: int | None = None
         for frame in frames:
@@ -164,7 +175,7 @@ class Pictures:
                 pts = 0 if last is None else last + step
                 self.damage.times += 1
             else:
-                pts = round(frame.pts * frame.time_base / base)
+                pts = round((frame.pts * frame.time_base - begin) / base)
                 if last is not None and pts <= last:
                     pts = last + 1
                     self.damage.times += 1
@@ -172,6 +183,7 @@ class Pictures:
                 frame.duration = round(frame.duration * frame.time_base / base)
             frame.pts, frame.time_base, last = pts, base, pts
             if self.start is not None and pts * base < self.start:
+                self.damage = Damage()  # before what is wanted
                 continue
             if self.end is not None and pts * base >= self.end:
                 return

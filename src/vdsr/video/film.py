@@ -20,7 +20,7 @@ from vdsr.inference import cpu
 from vdsr.inference.target import plan_passes
 from vdsr.outputs import refuse_existing, refuse_same, write_atomic
 from vdsr.version import __version__
-from vdsr.video.animation import write_animation
+from vdsr.video.animation import beside_animation, write_animation
 from vdsr.video.decode import Damage, Pictures, ahead, interlaced
 from vdsr.video.encode import open_encoder
 from vdsr.video.enlarge import side_by_side_width
@@ -33,6 +33,7 @@ from vdsr.video.formats import (
     container_of,
     encoder_options,
     pixels_lost,
+    shown_color,
 )
 from vdsr.video.frames import FrameMaker, Made, most_pixels
 from vdsr.video.mux import write_film
@@ -109,10 +110,21 @@ class FilmWork:
             film=self.film, deinterlace=order.deinterlace, start=self.cut[0], end=self.cut[1]
         )
         self.notices: list[str] = []
+        self._keep_colors()
         self.counts = _Counts()
         self.begin = time.perf_counter()
         self.started: float | None = None
         self.before = 0
+
+    def _keep_colors(self) -> None:
+        wide = side_by_side_width(self.width) if self.order.preview is not None else self.width
+        color = shown_color(self.film, wide, self.height)
+        if color != self.film.color:
+            self.film = replace(self.film, color=color)
+            self.notices.append(
+                "its colors are not tagged: now they are, as those of BT.601, for which players"
+                " take it at its own size"
+            )
 
     def _cut(self) -> tuple[Fraction | None, Fraction | None]:
         start, end = self.order.cut
@@ -296,7 +308,7 @@ class FilmWork:
         for name in ("codec", "crf", "preset", "pix_fmt"):
             if getattr(self.order, name) is not None:
                 raise UsageError(f"{self.container} has no choice of {name}")
-        plan = _beside_animation(self.film, self.order.drop)
+        plan = beside_animation(self.film, self.order.drop)
         self._tell(plan)
         pixels = self.film.pixels
         maker = self._maker(pixels)
@@ -355,24 +367,6 @@ class FilmWork:
 def preview_of(goal: Path) -> Path:
     """Where the preview of a film goes."""
     return goal.with_name(f"{goal.stem[:200]}.preview{goal.suffix}")
-
-
-def _beside_animation(film: Film, drop: tuple[str, ...]) -> list[str]:
-    """What is lost where a film becomes pictures alone."""
-    from vdsr.video.source import opened
-
-    if is_webp(film.path):
-        return []
-    kinds = {"audio": "audio", "subtitle": "subtitles", "attachment": "attachments"}
-    with opened(film.path) as source:
-        held = sorted({kinds[s.type] for s in source.streams if s.type in kinds})
-    left = [kind for kind in held if kind not in drop]
-    if left:
-        raise UsageError(
-            f"{film.path}: moving pictures hold no {' and no '.join(left)}: name a .mkv, or leave"
-            f" them out (drop {' '.join(left)})"
-        )
-    return []
 
 
 def _encode(file: SegmentFile, encoder: Any, made: Made) -> None:  # noqa: ANN401

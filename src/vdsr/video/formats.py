@@ -70,6 +70,8 @@ CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Files of moving pictures alone, by suffix.
 ANIMATIONS = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp"}
+# Color tags of this value say nothing.
+_UNTOLD = 2
 # The two that AV1 has a name for.
 _AV1_SITING = {"left": "vertical", "topleft": "colocated"}
 
@@ -173,6 +175,28 @@ def choose_pixels(codec: str, film: Film, pix_fmt: str | None) -> PlaneFormat:
         wanted = 8 if own.bits <= 8 else 10
         return min(usual, key=lambda f: (abs(f.bits - wanted), f.sub_x * f.sub_y != 4))
     return min(known_formats, key=lambda f: _distance(own, f))
+
+
+def shown_color(film: Film, width: int, height: int) -> tuple[int, int, int, int]:
+    """The color tags of an enlarged film: its own, or what players took in place of missing ones.
+
+    Players take pictures without tags for BT.709 from 1280 px of width or 577 rows on, and for
+    BT.601 below (mpv, libplacebo's `pl_color_system_guess_ycbcr`): what grows beyond that would
+    change its colors, so that it gets the tags it was shown with.
+    """
+    light, matrix, primaries, transfer = film.color
+
+    def small(width: int, height: int) -> bool:
+        return width < 1280 and height <= 576
+
+    if film.pixels.rgb or not small(film.width, film.height) or small(width, height):
+        return film.color
+    lines = {576: 5, 480: 6, 486: 6, 488: 6}.get(film.height, _UNTOLD)
+    if matrix == _UNTOLD:
+        matrix = 5 if lines == 5 else 6
+    if primaries == _UNTOLD:
+        primaries = lines
+    return (light, matrix, primaries, transfer)
 
 
 def pixels_lost(codec: str, own: PlaneFormat, other: PlaneFormat) -> list[str]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any
 
-from vdsr.errors import OutputError
+from vdsr.errors import OutputError, VdsrError
 from vdsr.video.encode import configure, usual_scheduling
 from vdsr.video.formats import CODECS, Coding
 from vdsr.video.source import Film, opened
@@ -45,29 +45,43 @@ def write_film(
         OutputError: if the container refuses what it is given.
     """
     import av
+
+    with opened(film.path) as source:
+        try:
+            _write(file, source, film, coding, spool, plan, cut)
+        except (av.error.FFmpegError, ValueError) as error:
+            if isinstance(error, VdsrError):
+                raise
+            raise OutputError(f"{spool.goal}: {coding.container} refuses it: {error}") from error
+
+
+def _write(
+    file: IO[bytes],
+    source: InputContainer,
+    film: Film,
+    coding: Coding,
+    spool: Spool,
+    plan: StreamPlan,
+    cut: Cut,
+) -> None:
+    import av
     from av.container import Flags
 
-    try:
-        with (
-            opened(film.path) as source,
-            av.open(file, "w", format=coding.container) as goal,
-        ):
-            # Without random numbers in it: the same film gives the same bytes.
-            any_goal: Any = goal
-            any_goal.flags |= Flags.bitexact.value
-            streams = _streams(source, goal, film, coding, plan)
-            video = streams[film.index]
-            _describe(source, goal, cut)
-            with usual_scheduling():
-                goal.start_encoding()
-            _check_extradata(spool, video)
-            packets = _video_packets(spool, film, cut)
-            others = _other_packets(source, plan, cut)
-            for index, packet in _by_time(packets, others):
-                packet.stream = video if index is None else streams[index]
-                goal.mux(packet)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise OutputError(f"{spool.goal}: {coding.container} refuses it: {error}") from error
+    with av.open(file, "w", format=coding.container) as goal:
+        # Without random numbers in it: the same film gives the same bytes.
+        any_goal: Any = goal
+        any_goal.flags |= Flags.bitexact.value
+        streams = _streams(source, goal, film, coding, plan)
+        video = streams[film.index]
+        _describe(source, goal, cut)
+        with usual_scheduling():
+            goal.start_encoding()
+        _check_extradata(spool, video)
+        packets = _video_packets(spool, film, cut)
+        others = _other_packets(source, film, plan, cut)
+        for index, packet in _by_time(packets, others):
+            packet.stream = video if index is None else streams[index]
+            goal.mux(packet)
 
 
 def _streams(
@@ -161,7 +175,7 @@ def _video_packets(spool: Spool, film: Film, cut: Cut) -> Iterator[Timed]:
 
 
 def _other_packets(
-    source: InputContainer, plan: StreamPlan, cut: Cut
+    source: InputContainer, film: Film, plan: StreamPlan, cut: Cut
 ) -> Iterator[tuple[float, int, Any]]:
     """The packets of the other streams, as they come."""
     import av
@@ -170,7 +184,7 @@ def _other_packets(
     streams = [s for s in source.streams if s.index in kept and s.type != "attachment"]
     if not streams:
         return
-    if cut[0]:
+    if cut[0] and not film.clocked:
         source.seek(int(cut[0] * 1_000_000))
     packets = source.demux(*streams)
     while True:
@@ -188,9 +202,17 @@ def _other_packets(
             if packet.pts is None and not cover:
                 continue
             packet.dts = packet.pts = packet.pts or 0
+        _count_from(film.begin, packet)
         fitted = packet if cover else _fitted(packet, kept[index], cut)
         if fitted is not None:
             yield float((fitted.dts or 0) * fitted.time_base), index, fitted
+
+
+def _count_from(begin: Fraction, packet: Any) -> None:  # noqa: ANN401
+    shift = round(begin / packet.time_base)
+    packet.dts -= shift
+    if packet.pts is not None:
+        packet.pts -= shift
 
 
 def _fitted(

@@ -24,6 +24,10 @@ COLOR_TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 # Pictures that are decoded to see whether they are interlaced, and what is beside them.
 _LOOKED_AT = 12
 _BUFFER = 1 << 20
+# Pictures a second; what is above is no rate.
+_MOST_RATE = 1000
+# What the times of these begin with may be any hour of a day.
+_CLOCKS = {"mpegts", "mpeg"}
 # These name other files; a film is one.
 _PLAYLISTS = {"hls", "dash", "concat", "imf", "applehttp", "webm_dash_manifest"}
 _DYNAMIC = {
@@ -60,6 +64,8 @@ class Film:
         mastering, light: side data of HDR10, as FFmpeg's structures; None where there are none.
         dynamic: names of dynamic HDR data, which cannot be kept.
         interlaced: whether the first pictures are flagged so.
+        clocked: whether the container's times are those of a clock that runs on.
+        begin: seconds that this clock shows at the beginning; times are counted from there.
     """
 
     path: Path
@@ -83,6 +89,8 @@ class Film:
     light: bytes | None
     dynamic: tuple[str, ...]
     interlaced: bool
+    clocked: bool = False
+    begin: Fraction = Fraction(0)
 
 
 @contextmanager
@@ -142,8 +150,11 @@ def examine(path: Path) -> Film:
         siting = _siting(container, stream.index)
         first, side, interlaced = _look(path, container, stream)
         context = stream.codec_context
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = stream.average_rate
+        if not rate or rate > _MOST_RATE:  # the average of raw DV is that of its clock
+            rate = stream.guessed_rate or Fraction(25)
         duration = _duration(container, stream)
+        clocked = container.format.name in _CLOCKS
         pixels = plane_format(first.format.name)
         color = tuple(int(getattr(first, t) or 0) for t in COLOR_TAGS)
         return Film(
@@ -159,7 +170,8 @@ def examine(path: Path) -> Film:
             frames=stream.frames or round(duration * rate),
             declared=stream.frames,
             duration=duration,
-            end=_end(stream),
+            # Those containers do not tell durations: they are reckoned from the size.
+            end=None if clocked else _end(stream),
             shape=stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(0),
             color=(2 if pixels.full else color[0], color[1], color[2], color[3]),
             siting=siting if pixels.chroma and pixels.sub_x == 2 else None,
@@ -168,6 +180,8 @@ def examine(path: Path) -> Film:
             light=side.get("CONTENT_LIGHT_LEVEL"),
             dynamic=tuple(sorted({_DYNAMIC[name] for name in side if name in _DYNAMIC})),
             interlaced=interlaced,
+            clocked=clocked,
+            begin=Fraction(container.start_time or 0, 1_000_000) if clocked else Fraction(0),
         )
 
 
