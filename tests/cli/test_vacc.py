@@ -15,6 +15,7 @@ from networks import small_network
 from vdsr.errors import BackendError
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.imaging.degrade import degrade
+from vdsr.imaging.resample import imresize
 
 
 def waves(seed: int, height: int = 96, width: int = 80) -> np.ndarray:
@@ -226,6 +227,8 @@ class Card(types.ModuleType):
         self.log: list[object] = []
         self.waiting: list[np.ndarray] = []
         self.most = 0
+        self.size = (256, 256)
+        self.runs = 0
         self.ImageFormat = types.SimpleNamespace(RGB_PLANAR="planar")
         self.StreamBalanceMode = types.SimpleNamespace(ONCE="once")
         load = lambda path: [("prepare", json.loads(Path(path).read_text())["OpType"])]  # noqa: E731
@@ -254,12 +257,13 @@ class Card(types.ModuleType):
         self.log.append("built")
 
     def create_image(self, planes, kind, width, height, device):
-        assert (kind, width, height, device) == ("planar", 256, 256, 0)
-        assert (planes.dtype, planes.shape) == (np.dtype(np.uint8), (3, 256, 256))
+        assert (kind, height, width, device) == ("planar", *self.size, 0)
+        assert (planes.dtype, planes.shape) == (np.dtype(np.uint8), (3, *self.size))
         return planes[:1].astype(np.float16)[None] / np.float16(255)
 
     def run_sync(self, images):
         assert len(images) == self.batch
+        self.runs += len(images)
         return [[image] for image in images]
 
     def run_async(self, images) -> None:
@@ -280,6 +284,14 @@ class Card(types.ModuleType):
     def wait_until_done(self) -> None:
         assert not self.waiting
         self.log.append("done")
+
+
+def compiled(card: Path, *names: str) -> None:
+    """What `vamc compile` leaves, as far as this program looks at it."""
+    for name in names:
+        folder = card / "deploy_weights" / name
+        folder.mkdir(parents=True)
+        (folder / "mod.so").write_bytes(b"")
 
 
 @pytest.fixture
@@ -307,10 +319,7 @@ def test_the_card_runs_what_was_compiled(vdsr, card: Path, originals: Path, vast
         False,
         True,
     )
-    for name in ("test_int8", "test-equalized_int8", "test_fp16"):
-        compiled = card / "deploy_weights" / name
-        compiled.mkdir(parents=True)
-        (compiled / "mod.so").write_bytes(b"")
+    compiled(card, "test_int8", "test-equalized_int8", "test_fp16")
     assert vdsr("vacc", card, "--device", 1)[0] == 2
     code, _, err = vdsr("vacc", card, "--backend", "vaststreamx", "--device", 1)
     assert (code, "there is no card 1 on this machine" in err) == (2, True)
@@ -353,9 +362,7 @@ def test_the_card_runs_pictures_of_any_size_in_windows(card: Path, vaststreamx: 
     from vdsr.inference.backends.vaststreamx import VastStreamXBackend
     from vdsr.model.file import load_model
 
-    compiled = card / "deploy_weights" / "test_fp16"
-    compiled.mkdir(parents=True)
-    (compiled / "mod.so").write_bytes(b"")
+    compiled(card, "test_fp16")
     model = load_model(card / "test.onnx")
     y = np.random.default_rng(0).random((2, 1, 300, 530), np.float32)
     for batch in (1, 4):
@@ -368,3 +375,110 @@ def test_the_card_runs_pictures_of_any_size_in_windows(card: Path, vaststreamx: 
     (card / "vdsp_params.json").write_text('{"OpConfig": {"OimageHeight": 0}}')
     with pytest.raises(BackendError, match="the input size cannot be read of it"):
         VastStreamXBackend(model, precision="fp16")
+
+
+@pytest.fixture
+def wide(vdsr, card: Path, tmp_path: Path) -> Path:
+    """An accelerator folder like `card`, for inputs of 64x96."""
+    goal = tmp_path / "wide"
+    code, out, _ = vdsr(
+        *("export", tmp_path / "net.onnx", "-f", "vacc", "-o", goal, "--static", "1x1x64x96"),
+        *("--pictures", tmp_path / "enlarged", "--calibration", tmp_path / "calibration"),
+    )
+    assert (code, "shape 1x1x64x96" in out) == (0, True)
+    return goal
+
+
+def test_another_fixed_size_is_followed_everywhere(
+    vdsr, card: Path, wide: Path, originals: Path, tmp_path: Path
+):
+    assert "input: [1, 1, 64, 96]" in (wide / "build" / "test_int8.yaml").read_text()
+    guide = (wide / "README.md").read_text()
+    assert guide.count("-s [3,64,96]") == 2
+    # The vendor's own program resizes to 256x256, and its figures are of that.
+    for text in ("256x256", "vsx_inference", "30.9"):
+        assert (text in guide, text in (card / "README.md").read_text()) == (False, True)
+    with np.load(wide / "inputs" / "p0_scale_4.npz") as arrays:
+        assert arrays["input_0"].shape == (3, 64, 96)
+
+    assert vdsr("vacc", wide)[0] == 0
+    folder = wide / "outputs" / "stand-in-fp32"
+    command = ("evaluate", "-d", originals, "--outputs", folder)
+    rows = json.loads(vdsr(*command, "--json")[1])
+    assert [row["protocol"] for row in rows] == ["fixed:64x96"] * 2
+    options = ("-p", "fixed:64x96", "-s", 4, "--inputs", tmp_path / "enlarged", "--json")
+    own = json.loads(vdsr("evaluate", "-d", originals, "-m", tmp_path / "net.onnx", *options)[1])
+    for i in range(2):
+        assert rows[i]["psnr"] == pytest.approx(own[i]["psnr"], abs=1e-4)
+    goal = tmp_path / "restored"
+    assert vdsr(*command, "--save-pictures", goal)[0] == 0
+    assert read_picture(goal / "stand-in-fp32" / "p0_scale_4.png").shape == (64, 96, 3)
+
+    # What is not of one size does not stand in one table.
+    code, _, err = vdsr(*command, "-p", "fixed256")
+    assert (code, "these are outputs of fixed:64x96, not fixed256" in err) == (2, True)
+    assert vdsr("vacc", card, "--precision", "fp32")[0] == 0
+    code, _, err = vdsr(*command, "--outputs", card / "outputs" / "stand-in-fp32")
+    assert (code, "measure them by themselves" in err) == (2, True)
+    # Elsewhere there is no manifest: the protocol tells the size.
+    away = outputs(wide, tmp_path / "away", ["p0_scale_4", "p1_scale_4"])
+    command = ("evaluate", "-d", originals, "--outputs", away, "--inputs", tmp_path / "enlarged")
+    assert "float32 [1, 1, 64, 96], not float [1, 1, 256, 256]" in vdsr(*command)[2]
+    again = json.loads(vdsr(*command, "-p", "fixed:64x96", "--json")[1])
+    assert again[1]["psnr"] == pytest.approx(rows[0]["psnr"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("2x1x64x96", "one picture per input: 1x1x64x96"),
+        ("1x1x65536x65536", "px at most, not 65536x65536"),
+        ("1x3x64x96", "N x 1 x H x W"),
+    ],
+)
+def test_sizes_that_cannot_be_exported(vdsr, card: Path, tmp_path: Path, shape: str, message: str):
+    command = ("export", tmp_path / "net.onnx", "-f", "vacc", "-o", tmp_path / "no")
+    code, _, err = vdsr(*command, "--pictures", tmp_path / "enlarged", "--static", shape)
+    assert (code, message in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "protocol", ["fixed:", "fixed:64", "fixed:0x64", "fixed:HxW", "fixed:9999999x9999999"]
+)
+def test_a_fixed_protocol_names_a_size(vdsr, originals: Path, protocol: str):
+    code, _, err = vdsr("evaluate", "-d", originals, "-p", protocol)
+    assert (code, "come height and width, as fixed:256x256" in err) == (2, True)
+
+
+def test_pictures_go_through_the_card_in_windows_of_its_folder(
+    vdsr, wide: Path, originals: Path, tmp_path: Path, vaststreamx: Card
+):
+    vaststreamx.size = (64, 96)
+    compiled(wide, "test_fp16", "test_int8", "test-equalized_int8")
+    card = ("-m", wide / "test.onnx", "--backend", "vaststreamx")
+    result = tmp_path / "result.png"
+    command = ("upscale", originals / "p0.png", result, *card, "--precision", "int8", "-s", 2)
+    code, _, err = vdsr(*command)
+    assert (code, err) == (0, "")
+    # 192x160 px in windows of 64x96: the make-believe card adds nothing to the bicubic.
+    assert vaststreamx.runs > 4
+    planes = read_picture(originals / "p0.png").transpose(2, 0, 1).astype(np.float64)
+    bicubic = np.stack([imresize(plane, scale=2) for plane in planes], -1).clip(0, 255)
+    assert np.abs(read_picture(result) - bicubic).max() <= 2.0
+
+    assert vdsr("vacc", wide, "--backend", "vaststreamx")[0] == 0
+    rows = json.loads(
+        vdsr("evaluate", "-d", originals, *card, "-p", "float,fixed256", "-s", 4, "--json")[1]
+    )
+    assert [row["model"] for row in rows] == ["bicubic", "test"] * 2
+    for bicubic_row, row in zip(rows[::2], rows[1::2], strict=True):
+        # The card takes luma in 8 bits, which alone ends at 58.9 dB.
+        assert row["psnr"] == pytest.approx(bicubic_row["psnr"], abs=2.5)
+    # Elsewhere the file is made for one size, and that is said.
+    code, _, err = vdsr(*command[:2], tmp_path / "b.png", "-m", wide / "test.onnx")
+    assert (code, "made for 1x1x64x96 alone" in err) == (2, True)
+    # Parameters of another size than the network's are not those it was compiled with.
+    parameters = (wide / "vdsp_params.json").read_text().replace("96", "128")
+    (wide / "vdsp_params.json").write_text(parameters)
+    code, _, err = vdsr(*command, "--overwrite")
+    assert (code, "it is for inputs of 64x128 px" in err) == (2, True)

@@ -90,11 +90,11 @@ USES: dict[str, Use] = {
     "manifest": lambda name, here: open_manifest(name),
     "accelerator folder": lambda name, here: layout.read_manifest(name),
     "accelerator pictures": lambda name, here: list(pictures.read_folder(name)),
-    "accelerator outputs": lambda name, here: outputs.read_outputs(name, ["a"]),
+    "accelerator outputs": lambda name, here: outputs.read_outputs(name, ["a"], (256, 256)),
     "accelerator origin": lambda name, here: outputs.origin_of(name, None) and _refused(),
     "accelerator subjects": lambda name, here: (
         measure.subjects(datasets.open_dataset(str(here)), name, scale=2)
-        and outputs.read_outputs(name, [])
+        and outputs.read_outputs(name, [], (256, 256))
     ),
     "write_whole": lambda name, here: write_whole(name, b""),
     "put": lambda name, here: _put(name),

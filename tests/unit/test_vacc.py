@@ -76,19 +76,22 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def test_the_build_configurations_are_the_vendors():
     build = Build(network="some.onnx", precision="int8")
-    assert build_configuration(build, "calibration", 7) == INT8
-    floats = build_configuration(Build(network="some.onnx", precision="fp16"))
+    assert build_configuration(build, (256, 256), "calibration", 7) == INT8
+    # Height comes first, as in the vendor's configurations of other sizes.
+    other = INT8.replace("[1, 1, 256, 256]", "[1, 1, 96, 160]").replace("[256, 256]", "[96, 160]")
+    assert build_configuration(build, (96, 160), "calibration", 7) == other
+    floats = build_configuration(Build(network="some.onnx", precision="fp16"), (256, 256))
     assert "dtype: fp16" in floats
     assert "quantize" not in floats
     assert "dataset" not in floats
     # What YAML could take for something else is quoted.
-    odd = build_configuration(Build(network="1: #.onnx", precision="fp16"))
+    odd = build_configuration(Build(network="1: #.onnx", precision="fp16"), (256, 256))
     assert 'checkpoint: "1: #.onnx"' in odd
     assert 'name: "1: #_fp16"' in odd
 
 
 def test_the_preprocessing_parameters_are_the_vendors():
-    parameters = json.loads(preprocessing_parameters())
+    parameters = json.loads(preprocessing_parameters((256, 256)))
     assert parameters["OpType"] == "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR"
     assert parameters["OpConfig"] == {
         "IimageFormat": "RGB_PLANAR",
@@ -104,18 +107,30 @@ def test_the_preprocessing_parameters_are_the_vendors():
         "ColorCvtCode": "NO_CHANGE",
         "ResizeType": "BILINEAR_CV",
     }
+    other = json.loads(preprocessing_parameters((96, 160)))["OpConfig"]
+    assert {name: other[name] for name in other if "Height" in name or "Width" in name} == {
+        "IimageWidth": 160,
+        "IimageHeight": 96,
+        "OimageWidth": 160,
+        "OimageHeight": 96,
+        "IimageWidthPitch": 160,
+        "IimageHeightPitch": 96,
+    }
 
 
-def test_an_input_is_the_luma_three_times_and_what_the_protocol_sees(tmp_path: Path):
+@pytest.mark.parametrize("size", [(256, 256), (96, 160)])
+def test_an_input_is_the_luma_three_times_and_what_the_protocol_sees(
+    tmp_path: Path, size: tuple[int, int]
+):
     picture = Picture(name="one", samples=noise(300, 280, 3))
     path = tmp_path / "one.npz"
-    path.write_bytes(card_input(picture.luma))
+    path.write_bytes(card_input(picture.luma(size)))
     with np.load(path) as arrays:
         assert arrays.files == ["input_0"]
         array = arrays["input_0"]
-    assert (array.dtype, array.shape) == (np.dtype(np.uint8), (3, 256, 256))
-    assert all(np.array_equal(plane, picture.luma) for plane in array)
-    assert card_input(read_input(path)) == path.read_bytes()
+    assert (array.dtype, array.shape) == (np.dtype(np.uint8), (3, *size))
+    assert all(np.array_equal(plane, picture.luma(size)) for plane in array)
+    assert card_input(read_input(path, size)) == path.read_bytes()
 
     seen = {}
 
@@ -126,9 +141,9 @@ def test_an_input_is_the_luma_three_times_and_what_the_protocol_sees(tmp_path: P
             seen["y"] = y
             return y
 
-    case = prepare_fixed(noise(300, 280, 3, seed=1), 4, picture.samples)
+    case = prepare_fixed(noise(300, 280, 3, seed=1), 4, picture.samples, size)
     case.restore(Spy())  # type: ignore[arg-type]
-    assert np.array_equal(network_input(read_input(path))[0, 0], seen["y"])
+    assert np.array_equal(network_input(read_input(path, size))[0, 0], seen["y"])
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)])
@@ -185,10 +200,20 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path):
         calibration={"b": "2" * 64},
         files={"some.onnx": "3" * 64},
         evaluated={"b": "Set5/baby"},
+        size=(96, 160),
     )
     path = tmp_path / "manifest.json"
     path.write_text(manifest.as_json(), "utf-8")
     assert read_manifest(tmp_path) == manifest
+    # Folders of before there were other sizes do not tell theirs.
+    content = json.loads(manifest.as_json())
+    del content["size"]
+    path.write_text(json.dumps(content), "utf-8")
+    assert read_manifest(tmp_path).shape == (1, 1, 256, 256)
+    for bad in ([96], [96, 0], [96, 160.0], "96x160", [1 << 16, 1 << 16], [True, 160]):
+        path.write_text(json.dumps(content | {"size": bad}), "utf-8")
+        with pytest.raises(InputError, match="not a manifest"):
+            read_manifest(tmp_path)
     path.write_text(manifest.as_json().replace('"format": 1', '"format": 2'), "utf-8")
     with pytest.raises(InputError, match="format 2 is unknown"):
         read_manifest(tmp_path)
@@ -216,7 +241,9 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def first_values(folder: Path) -> list[float]:
-    return [float(plane[0, 0]) for plane in read_outputs(folder, ["c", "a", "b"]).values()]
+    return [
+        float(plane[0, 0]) for plane in read_outputs(folder, ["c", "a", "b"], (256, 256)).values()
+    ]
 
 
 def test_outputs_are_found_by_name(outputs: Path):

@@ -58,8 +58,8 @@ def evaluate(
             "--protocol",
             "-p",
             metavar="NAME",
-            help="paper, float, file, fixed256, jpeg:Q, noise:S, restore-jpeg:Q; or several."
-            " (default: paper)",
+            help="paper, float, file, fixed256, fixed:HxW, jpeg:Q, noise:S, restore-jpeg:Q; or"
+            " several. (default: paper)",
         ),
     ] = None,
     crop: Annotated[
@@ -72,7 +72,9 @@ def evaluate(
     ] = "single",
     inputs: Annotated[
         Path | None,
-        typer.Option("--inputs", metavar="FOLDER", help="fixed256: the enlarged pictures."),
+        typer.Option(
+            "--inputs", metavar="FOLDER", help="fixed256, fixed:HxW: the enlarged pictures."
+        ),
     ] = None,
     outputs: Annotated[
         list[Path] | None,
@@ -130,14 +132,19 @@ def evaluate(
 
     Example: vdsr evaluate --data photographs/ --model vdsr --scales 2,4 --report page.html
     """
+    from vdsr.evaluation.opencv_protocol import fixed_size
+
     if outputs:
-        if model or page or metrics != "psnr,ssim" or protocol not in (None, "fixed256"):
+        fixed = protocol is None or fixed_size(protocol) is not None
+        if model or page or metrics != "psnr,ssim" or not fixed:
             raise UsageError(
-                "--outputs are measured by fixed256, without --model, --metrics and --report"
+                "--outputs are measured by fixed256 or fixed:HxW, without --model, --metrics and"
+                " --report"
             )
         evaluate_outputs.evaluate_outputs(
             outputs,
             data,
+            protocol=protocol,
             scales=scales,
             inputs=inputs,
             pictures=pictures,
@@ -157,7 +164,7 @@ def evaluate(
     names, found = parse_names(protocol or "paper"), parse_names(backend)
     require(
         *(name for name in ("onnxruntime", "torch") if name in found),
-        *(("cv2",) if "fixed256" in names else ()),
+        *(("cv2",) if any(fixed_size(name) for name in names) else ()),
     )
     check_outputs(csv, page, json=json, overwrite=overwrite)
     settings = [

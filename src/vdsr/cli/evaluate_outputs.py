@@ -29,6 +29,7 @@ def evaluate_outputs(
     folders: Sequence[Path],
     data: Sequence[str],
     *,
+    protocol: str | None,
     scales: str | None,
     inputs: Path | None,
     pictures: Path | None,
@@ -40,12 +41,14 @@ def evaluate_outputs(
     """Measure folders of outputs, beside the enlarged pictures themselves.
 
     Raises:
-        UsageError: for more than one dataset, or if the scale is not known.
+        UsageError: for more than one dataset, if the scale is not known, or if the outputs
+            are of several scales or sizes.
         InputError: for pictures or outputs that do not fit each other.
         OutputError: if a result exists or cannot be written.
     """
     from vdsr.data.datasets import open_dataset
     from vdsr.evaluation.candidates import write_picture
+    from vdsr.evaluation.opencv_protocol import fixed_protocol, fixed_size
     from vdsr.evaluation.report import as_csv, as_text
     from vdsr.vacc.measure import bicubic, colored, measure, subjects
 
@@ -54,9 +57,11 @@ def evaluate_outputs(
     check_outputs(csv, json=json, overwrite=overwrite)
     dataset = open_dataset(data[0])
     scale = None if scales is None else _scale(scales)
+    size = None if protocol is None else fixed_size(protocol)
     measured: list[Measured] = []
     for folder in folders:
-        found, shown = subjects(dataset, folder, inputs=inputs, scale=scale)
+        found, shown = subjects(dataset, folder, inputs=inputs, scale=scale, size=size)
+        _refuse_another(folder, found, fixed_protocol(shown[0].size), measured)
         goals = _goals(pictures, folder, shown, overwrite=overwrite)
         measured.append(measure(folder, shown, dataset=dataset.name, scale=found))
         for picture, goal in goals:
@@ -74,6 +79,16 @@ def evaluate_outputs(
 
 def _flattered(row: Row) -> bool:
     return "calibrated on" in (row.backend or "")
+
+
+def _refuse_another(folder: Path, scale: int, protocol: str, measured: Sequence[Measured]) -> None:
+    """One row of bicubic stands for all: figures of other protocols have no place beside it."""
+    for row in (one.row for one in measured[:1]):
+        if (row.scale, row.protocol) != (scale, protocol):
+            raise UsageError(
+                f"{folder}: outputs of {protocol} at x{scale}, and {measured[0].folder} of"
+                f" {row.protocol} at x{row.scale}: measure them by themselves"
+            )
 
 
 def _scale(text: str) -> int:

@@ -36,7 +36,11 @@ def export(
     ] = None,
     static: Annotated[
         str | None,
-        typer.Option("--static", metavar="NxCxHxW", help="One input shape, as 1x1x256x256."),
+        typer.Option(
+            "--static",
+            metavar="NxCxHxW",
+            help="One input shape, as 1x1x256x256, which is vacc's own.",
+        ),
     ] = None,
     opset: Annotated[
         int | None,

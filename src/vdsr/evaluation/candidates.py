@@ -70,7 +70,8 @@ class Candidate:
     def _network(self) -> backends.Backend:
         network = backends.open_backend(self._model, self._choice, threads=self._threads)
         free = (1, self.planes, _WARM_UP, _WARM_UP)
-        network.run(np.zeros(self._model.fixed_shape or free, np.float32))
+        shape = backends.fixed_shape(self._model, self._choice) or free
+        network.run(np.zeros(shape, np.float32))
         return network
 
     @cached_property

@@ -16,6 +16,7 @@ from vdsr.evaluation.candidates import BICUBIC, Automatic, Candidate, read_pictu
 from vdsr.evaluation.cases import Case, Picture
 from vdsr.evaluation.cutouts import Cutout, cut_out
 from vdsr.evaluation.fid import PATCH, FeatureNetwork, Features, frechet_distance, patches
+from vdsr.evaluation.opencv_protocol import fixed_size
 from vdsr.evaluation.protocols import CROPS, check_protocol, prepare
 from vdsr.inputs import is_file
 
@@ -34,7 +35,8 @@ class EvaluationSettings:
         protocol: one of `PROTOCOLS`, with numbers for its capitals.
         scales: 2..8; 1 alone where a protocol keeps the size.
         crop: `single` or `cumulative`; see `vdsr.evaluation.protocols.cropped`.
-        inputs: folder of enlarged pictures, for `fixed256`; None makes them.
+        inputs: folder of enlarged pictures, for `fixed256` and `fixed:HxW`; None makes
+            them.
         consistency: whether results are also shrunk again and compared with the input, and
             with the intervals of a JPEG that they were made from.
         speed: whether seconds per megapixel of output are given.
@@ -63,13 +65,15 @@ class EvaluationSettings:
                 raise UsageError(f"the protocol {self.protocol} keeps the size: its scale is 1")
         elif not self.scales or not all(SMALLEST_SCALE <= s <= LARGEST_SCALE for s in self.scales):
             raise UsageError(f"scales are {SMALLEST_SCALE} to {LARGEST_SCALE}, not {self.scales}")
-        fixed = self.protocol == "fixed256"
+        fixed = fixed_size(self.protocol) is not None
         if fixed and self.crop != "single":
-            raise UsageError("the protocol fixed256 crops nothing")
+            raise UsageError(f"the protocol {self.protocol} crops nothing")
         if self.inputs is not None and not fixed:
             raise UsageError(f"the protocol {self.protocol} makes its own low-resolution pictures")
         if fixed and self.consistency:
-            raise UsageError("the protocol fixed256 has no low-resolution picture to agree with")
+            raise UsageError(
+                f"the protocol {self.protocol} has no low-resolution picture to agree with"
+            )
 
     @property
     def baseline(self) -> str:

@@ -7,7 +7,7 @@
 `float` (the public implementation pytorch-vdsr, https://github.com/twtygqyy/pytorch-vdsr):
     nothing is ever rounded. The output is clipped to 0..255; bicubic, in its script, is not.
 `file`: see `vdsr.evaluation.file_protocol`.
-`fixed256`: see `vdsr.evaluation.opencv_protocol`.
+`fixed256`, `fixed:HxW`: see `vdsr.evaluation.opencv_protocol`.
 `jpeg:Q`, `noise:S`, `restore-jpeg:Q`: see `vdsr.evaluation.damaged_protocols`.
 
 The first two work on studio-range BT.601 luma, shrink and enlarge it with MATLAB's
@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from vdsr.errors import UsageError, among
 from vdsr.evaluation.cases import Case, Network, Plane, Planes, Reading, Score, clipped, rounded
 from vdsr.evaluation.damaged_protocols import DAMAGED, DamagedProtocol, prepare_damaged
+from vdsr.evaluation.opencv_protocol import FIXED, FIXED256, fixed_size, prepare_fixed
 from vdsr.imaging.color import RANGES, STUDIO, ColorRange
 from vdsr.imaging.degrade import Any_, crop_to_multiple, enlarge, shrink
 from vdsr.model.architecture import FloatArray
 
-PROTOCOLS = ("paper", "float", "file", "fixed256", *DAMAGED)
+PROTOCOLS = ("paper", "float", "file", FIXED256, FIXED, *DAMAGED)
 CROPS = ("single", "cumulative")
 _LUMA_PROTOCOLS = PROTOCOLS[:2]
 
@@ -66,18 +67,18 @@ def prepare(
         scale: 2, 3, 4, ...
         protocol: one of `PROTOCOLS`, with numbers for its capitals.
         crop: see `cropped`.
-        given: the picture to be restored, already enlarged, uint8, for `fixed256` alone.
+        given: the picture to be restored, already enlarged, uint8, for `fixed256` and
+            `fixed:HxW` alone.
 
     Raises:
         UsageError: for another protocol or crop, or a given picture that has no place in it.
-        MissingExtra: for `fixed256` without OpenCV.
+        MissingExtra: for these without OpenCV.
         ValueError: for a picture that is too small.
     """
     damaged = check_protocol(protocol)
-    if protocol == "fixed256":
-        from vdsr.evaluation.opencv_protocol import prepare_fixed
-
-        return prepare_fixed(image, scale, given)
+    size = fixed_size(protocol)
+    if size is not None:
+        return prepare_fixed(image, scale, given, size)
     if given is not None:
         raise UsageError(f"the protocol {protocol} makes its own low-resolution pictures")
     if damaged is not None:
@@ -106,7 +107,8 @@ def check_protocol(name: str) -> DamagedProtocol | None:
         UsageError: if there is none.
     """
     damaged = DamagedProtocol.parse(name)
-    if damaged is None and (name not in PROTOCOLS or name in DAMAGED):
+    named = name in PROTOCOLS and name not in (FIXED, *DAMAGED)
+    if damaged is None and not named and fixed_size(name) is None:
         raise UsageError(f"unknown protocol {name!r}: {among(name, PROTOCOLS)}")
     return damaged
 

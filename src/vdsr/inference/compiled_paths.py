@@ -16,7 +16,6 @@ from vdsr.inputs import is_file, read_file
 MANIFEST = "manifest.json"
 WORKSPACE = "deploy_weights"
 PARAMETERS = "vdsp_params.json"
-SIDE = 256
 EVALUATED = "evaluation pictures"
 
 _MAX_BYTES = 16 << 20

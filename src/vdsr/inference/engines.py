@@ -144,7 +144,7 @@ class Engines:
         else:
             assert isinstance(self._backend, str)
             file, choice = select(model, self._backend, self._precision)
-        check_free(file)
+        check_free(file, choice)
         self._engines[name] = engine = Engine(
             model=file,
             choice=choice,

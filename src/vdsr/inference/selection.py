@@ -62,15 +62,16 @@ def automatic_models() -> tuple[str, str]:
     return first(_CLEAN), first(_DAMAGED)
 
 
-def check_free(model: ModelFile) -> None:
-    """See that a model takes pictures of any size.
+def check_free(model: ModelFile, choice: Choice) -> None:
+    """See that a model takes pictures of any size on the backend of `choice`.
 
     Raises:
         ModelError: if it does not.
     """
-    if model.fixed_shape is not None:
+    shape = backends.fixed_shape(model, choice)
+    if shape is not None:
         raise ModelError(
-            f"{model.source}: made for {'x'.join(map(str, model.fixed_shape))} alone;"
+            f"{model.source}: made for {'x'.join(map(str, shape))} alone;"
             " pictures of any size need a model file whose sizes are free"
         )
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 
-from vdsr.inference.compiled_paths import SIDE, WORKSPACE
+from vdsr.evaluation.opencv_protocol import Size
+from vdsr.inference.compiled_paths import WORKSPACE
 from vdsr.vacc.layout import Build
 
-SHAPE = (1, 1, SIDE, SIDE)
 OPSET = 10
 
 # Written by the card's tools for every model, and not applied under DIV255.
@@ -21,23 +21,25 @@ _MEAN = [0.485107421875, 0.4560546875, 0.406005859375]
 _STD = [0.22900390625, 0.2239990234375, 0.2249755859375]
 
 
-def build_configuration(build: Build, calibration: str = "", pictures: int = 0) -> str:
+def build_configuration(build: Build, size: Size, calibration: str = "", pictures: int = 0) -> str:
     """What `vamc compile` reads, run in the folder.
 
     Args:
         build: what is compiled; its result is `deploy_weights/NAME/mod*`.
+        size: of the input.
         calibration: folder of calibration pictures (bmp), for int8.
         pictures: how many there are.
 
     Returns:
         YAML.
     """
+    height, width = size
     lines = [
         f"name: {_text(build.name)}",
         "",
         "frontend:",
         "  shape:",
-        "    input: [1, 1, 256, 256]",
+        f"    input: [1, 1, {height}, {width}]",
         "  type: onnx",
         f"  checkpoint: {_text(build.network)}",
         "  dtype: fp32",
@@ -65,7 +67,7 @@ def build_configuration(build: Build, calibration: str = "", pictures: int = 0) 
             "    - type: CvtColor",
             "      code: COLOR_RGB2YCrCb",
             "    - type: Resize",
-            "      size: [256, 256]",
+            f"      size: [{height}, {width}]",
             "    - type: ChannelSplit",
             "      index: 0",
             "    - type: Normalize",
@@ -76,20 +78,23 @@ def build_configuration(build: Build, calibration: str = "", pictures: int = 0) 
     return "\n".join(lines)
 
 
-def preprocessing_parameters() -> str:
+def preprocessing_parameters(size: Size) -> str:
     """What the card does to a picture before the network (`--vdsp_params`), as JSON.
 
-    One fused operator: planes of 8 bits, resized to 256x256, divided by 255; the network
-    takes the first plane.
+    One fused operator: planes of 8 bits, resized to the size of the input, divided by 255;
+    the network takes the first plane.
     """
-    sides = ("Iimage", "Oimage")
+    height, width = size
     parameters = {
         "OpType": "FUSION_OP_RGB_RESIZE_CVTCOLOR_NORM_TENSOR",
         "OpConfig": {
             "IimageFormat": "RGB_PLANAR",
-            **{f"{side}{axis}": SIDE for side in sides for axis in ("Width", "Height")},
-            "IimageWidthPitch": SIDE,
-            "IimageHeightPitch": SIDE,
+            "IimageWidth": width,
+            "IimageHeight": height,
+            "OimageWidth": width,
+            "OimageHeight": height,
+            "IimageWidthPitch": width,
+            "IimageHeightPitch": height,
             "Mean": _MEAN,
             "Std": _STD,
             "NormaType": "DIV255",

@@ -2,7 +2,7 @@
 
 README.md            the steps, with the vendor's commands
 manifest.json        names, order, sizes and digests
-NAME.onnx            the network in float, 1x1x256x256, opset 10
+NAME.onnx            the network in float, 1x1x256x256 or another size, opset 10
 NAME-equalized.onnx  close in float, loses less in int8
 NAME.torchscript.pt  the network once more
 build/*.yaml         build configurations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vdsr.errors import InputError, ModelError
+from vdsr.evaluation.opencv_protocol import MAX_PIXELS, SIZE, Size
 from vdsr.inference.compiled_paths import EVALUATED, MANIFEST, build_name
 from vdsr.inputs import exists, read_file
 from vdsr.model.metadata import check_text
@@ -45,7 +46,7 @@ class Input:
     Attributes:
         name: of the picture, without a suffix.
         width, height: of the picture, px, before it is resized.
-        luma_sha256: of the uint8 `[256, 256]` that the network sees.
+        luma_sha256: of the uint8 `[height, width]` of the folder's size that the network sees.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Manifest:
         calibration: names and digests of the calibration pictures.
         evaluated: those of them that show an evaluation picture, and which: figures of
             int8 flatter a network that was calibrated on them.
+        size: of the inputs, (height, width) in px.
         files: SHA-256 of every other file, by its path in the folder.
     """
 
@@ -104,6 +106,12 @@ class Manifest:
     calibration: Mapping[str, str]
     files: Mapping[str, str]
     evaluated: Mapping[str, str] = field(default_factory=dict)
+    size: Size = SIZE
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the input and the output: `(1, 1, height, width)`."""
+        return (1, 1, *self.size)
 
     def calibrated_on(self, build: str) -> str:
         """What is to be said of the calibration of a build wherever its figures stand.
@@ -149,6 +157,7 @@ def read_manifest(folder: Path) -> Manifest:
             calibration=_digests(content["calibration"], _name),
             files=_digests(content["files"], _path),
             evaluated=_digests(content.get("evaluated", {}), _name),
+            size=_size(content.get("size", SIZE)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, ModelError) as error:
         raise InputError(
@@ -180,6 +189,15 @@ def _input(entry: Any) -> Input:  # noqa: ANN401
         raise ValueError("an input has no size")
     name, digest = _name(entry["name"]), _text(entry["luma_sha256"])
     return Input(name=name, width=width, height=height, luma_sha256=digest)
+
+
+def _size(entry: Any) -> Size:  # noqa: ANN401
+    height, width = entry
+    if not all(type(side) is int and side > 0 for side in (height, width)):
+        raise ValueError("the size is not that of a picture")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"the size is more than {MAX_PIXELS} px")
+    return height, width
 
 
 def _digests(entries: Any, check: Callable[[object], str]) -> dict[str, str]:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Outputs of the card as rows of a table, by the protocol `fixed256`, and as pictures."""
+"""Outputs of the card as rows of a table, by `fixed256` or `fixed:HxW`, and as pictures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from vdsr.evaluation.candidates import BICUBIC, read_picture
 from vdsr.evaluation.cases import Case, Plane, rounded
 from vdsr.evaluation.evaluate import ImageResult, Row, input_endings
 from vdsr.evaluation.opencv_protocol import (
+    SIZE,
+    Size,
+    fixed_protocol,
     prepare_fixed,
     resized_luma,
     resized_ycrcb,
@@ -30,7 +33,6 @@ from vdsr.vacc.layout import sha256
 from vdsr.vacc.outputs import Origin, manifest_of, origin_of, read_outputs
 from vdsr.vacc.pictures import Picture, read_bmp
 
-PROTOCOL = "fixed256"
 _SCALE = re.compile(r"_scale_(\d)$|_?x(\d)$")
 
 
@@ -50,6 +52,12 @@ class Subject:
     enlarged: NDArray[np.uint8]
     case: Case
 
+    @property
+    def size(self) -> Size:
+        """Of the network's input."""
+        height, width = self.case.bicubic.shape
+        return height, width
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -58,7 +66,7 @@ class Measured:
     Attributes:
         folder: of the outputs.
         row: of the table.
-        planes: float32 `[256, 256]`, by the names of the inputs.
+        planes: float32 `[height, width]`, by the names of the inputs.
     """
 
     folder: Path
@@ -67,23 +75,29 @@ class Measured:
 
 
 def subjects(
-    data: Dataset, outputs: Path, *, inputs: Path | None = None, scale: int | None = None
+    data: Dataset,
+    outputs: Path,
+    *,
+    inputs: Path | None = None,
+    scale: int | None = None,
+    size: Size | None = None,
 ) -> tuple[int, list[Subject]]:
     """The pictures that a folder of outputs is of, in the order of the list.
 
     Args:
         data: the originals.
         outputs: a folder of outputs. If it lies in the accelerator folder, that folder's
-            manifest tells the order, and its `pictures/` what the card was given.
+            manifest tells order and size, and its `pictures/` what the card was given.
         inputs: folder of the enlarged pictures; without it and without a manifest they are
             made of the originals.
         scale: by which they were enlarged; None reads it from their names.
+        size: of the network's input; None is that of the manifest, without one 256x256.
 
     Returns:
         The scale, and the pictures.
 
     Raises:
-        UsageError: if the scale is not known.
+        UsageError: if the scale is not known, or the manifest has another size.
         InputError: if originals and inputs do not fit each other, or these are not the
             pictures that went to the card.
     """
@@ -96,18 +110,19 @@ def subjects(
         source = data if inputs is None else open_dataset(str(inputs))
         names = [path.stem for path in source.pictures]
     scale = scale or _scale_of(names)
+    size = _size_of(outputs, None if known is None else known[1].size, size)
     enlarge = _Enlarged(inputs, None if known is None else known[0] / "pictures")
     found = []
     for name, original in _matched(names, data, scale).items():
         image = read_picture(original)
         try:
             enlarged = enlarge(name, image, scale)
-            case = prepare_fixed(image, scale, enlarged)
+            case = prepare_fixed(image, scale, enlarged, size)
         except MissingExtra:
             raise
         except ValueError as error:
             raise InputError(f"{original}: it cannot be measured at x{scale}: {error}") from error
-        if digests.get(name, "") not in ("", sha256(resized_luma(enlarged).tobytes())):
+        if digests.get(name, "") not in ("", sha256(resized_luma(enlarged, size).tobytes())):
             raise InputError(
                 f"{name}: {enlarge.source} has another picture than the card was given"
             )
@@ -140,7 +155,7 @@ def measure(folder: Path, pictures: Sequence[Subject], *, dataset: str, scale: i
 
     Args:
         folder: of the outputs.
-        pictures: of `subjects`.
+        pictures: of `subjects`, at least one.
         dataset: name of the originals.
         scale: by which the pictures were enlarged.
 
@@ -149,14 +164,17 @@ def measure(folder: Path, pictures: Sequence[Subject], *, dataset: str, scale: i
     """
     known = manifest_of(folder)
     origin = origin_of(folder, None if known is None else known[1])
-    planes = read_outputs(folder, [picture.name for picture in pictures])
+    planes = read_outputs(folder, [picture.name for picture in pictures], pictures[0].size)
     images = [
         _image(picture, planes[picture.name].astype(np.float64) * 255.0) for picture in pictures
     ]
     further = {name: _mean(image.further[name] for image in images) for name in images[0].further}
-    figure = published(origin, [picture.original for picture in pictures], scale)
+    figure = None
+    if pictures[0].size == SIZE:
+        figure = published(origin, [picture.original for picture in pictures], scale)
     row = _row(
         images,
+        protocol=fixed_protocol(pictures[0].size),
         dataset=dataset,
         scale=scale,
         model=origin.network or folder.name,
@@ -173,6 +191,7 @@ def bicubic(pictures: Sequence[Subject], *, dataset: str, scale: int) -> Row:
     further = {name: _mean(image.further[name] for image in images) for name in images[0].further}
     return _row(
         images,
+        protocol=fixed_protocol(pictures[0].size),
         dataset=dataset,
         scale=scale,
         model=BICUBIC,
@@ -205,13 +224,13 @@ def colored(picture: Subject, plane: FloatArray) -> NDArray[np.uint8]:
 
     Args:
         picture: what went to the card.
-        plane: float32 `[256, 256]`, what came back.
+        plane: float32 `[height, width]`, what came back.
 
     Returns:
-        uint8 `[256, 256, 3]` RGB, or `[256, 256]` for a gray picture.
+        uint8 `[height, width, 3]` RGB, or `[height, width]` for a gray picture.
     """
     luma = rounded(plane.astype(np.float64) * 255.0).astype(np.uint8)
-    ycrcb = resized_ycrcb(picture.enlarged)
+    ycrcb = resized_ycrcb(picture.enlarged, picture.size)
     if ycrcb.ndim == 2:
         return luma
     return rgb_of(np.dstack([luma, ycrcb[..., 1:]]))
@@ -246,6 +265,15 @@ def _scale_of(names: Sequence[str]) -> int:
     return found.pop()
 
 
+def _size_of(outputs: Path, known: Size | None, asked: Size | None) -> Size:
+    if None not in (known, asked) and known != asked:
+        assert known is not None and asked is not None
+        raise UsageError(
+            f"{outputs}: these are outputs of {fixed_protocol(known)}, not {fixed_protocol(asked)}"
+        )
+    return asked or known or SIZE
+
+
 def _image(picture: Subject, result: Plane) -> ImageResult:
     score = picture.case.reading.score(result)
     further: dict[str, float] = {}
@@ -264,6 +292,7 @@ def _image(picture: Subject, result: Plane) -> ImageResult:
 def _row(
     images: Sequence[ImageResult],
     *,
+    protocol: str,
     dataset: str,
     scale: int,
     model: str,
@@ -274,7 +303,7 @@ def _row(
     return Row(
         dataset=dataset,
         scale=scale,
-        protocol=PROTOCOL,
+        protocol=protocol,
         crop="single",
         model=model,
         precision=precision,

@@ -1,4 +1,4 @@
-"""What comes back from the card: one `.npz` per input, measured by `fixed256`."""
+"""What comes back from the card: one `.npz` per input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vdsr.errors import InputError, ModelError
-from vdsr.inference.compiled_paths import MANIFEST, SIDE
+from vdsr.evaluation.opencv_protocol import Size
+from vdsr.inference.compiled_paths import MANIFEST
 from vdsr.inputs import is_file, is_folder, read_file
 from vdsr.model.architecture import FloatArray
 from vdsr.model.metadata import check_text
@@ -22,7 +23,6 @@ from vdsr.vacc.npz import OUTPUT_KEY, npz, read_npz
 RUN = "run.json"
 CARD = "card"
 STAND_IN = "stand-in"
-_SHAPE = (1, 1, SIDE, SIDE)
 # How far above the outputs their folder's manifest may lie: FOLDER/outputs/NAME.
 _LEVELS = 3
 _MAX_NOTE_BYTES = 1 << 20
@@ -60,7 +60,7 @@ def write_outputs(folder: Path, origin: Origin, planes: Mapping[str, FloatArray]
     Args:
         folder: it exists, and is empty.
         origin: what made them.
-        planes: float32 `[1, 1, 256, 256]` by the names of their inputs.
+        planes: float32 `[1, 1, H, W]` by the names of their inputs.
     """
     for name, plane in planes.items():
         (folder / f"{name}.npz").write_bytes(npz(OUTPUT_KEY, plane.astype(np.float32)))
@@ -116,18 +116,19 @@ def _origin(content: object) -> Origin:
     return Origin(**content)
 
 
-def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
+def read_outputs(folder: Path, names: Sequence[str], size: Size) -> dict[str, FloatArray]:
     """The outputs of a folder, by the names of their inputs.
 
     Files that are named as the inputs are taken by their names. Else the order of their
     names, numbers by their value, is the order of the inputs, and none may be missing.
 
     Args:
-        folder: of `.npz` files with `output_0`, float `[1, 1, 256, 256]` in 0..1.
+        folder: of `.npz` files with `output_0`, float `[1, 1, height, width]` in 0..1.
         names: of the inputs, in order.
+        size: of the inputs.
 
     Returns:
-        float32 `[256, 256]` each, as the network gave it: not clipped.
+        float32 `[height, width]` each, as the network gave it: not clipped.
 
     Raises:
         InputError: for files that are missing or too many, and for one that is not an output;
@@ -153,11 +154,11 @@ def read_outputs(folder: Path, names: Sequence[str]) -> dict[str, FloatArray]:
                 " the inputs, so that only a whole list tells which is which"
             )
         chosen = dict(zip(names, paths, strict=True))
-    return {name: _plane(chosen[name]) for name in names}
+    return {name: _plane(chosen[name], size) for name in names}
 
 
-def _plane(path: Path) -> FloatArray:
-    array = read_npz(path, OUTPUT_KEY, _SHAPE, "f")
+def _plane(path: Path, size: Size) -> FloatArray:
+    array = read_npz(path, OUTPUT_KEY, (1, 1, *size), "f")
     bad = array.size - int(np.isfinite(array).sum())
     if bad:
         raise InputError(f"{path}: {bad} of {array.size} values are not finite numbers")

@@ -15,9 +15,8 @@ from vdsr.data.datasets import open_dataset
 from vdsr.data.leaks import Fingerprint
 from vdsr.errors import InputError, MissingExtra
 from vdsr.evaluation.candidates import read_picture
-from vdsr.evaluation.opencv_protocol import resized_luma
+from vdsr.evaluation.opencv_protocol import Size, resized_luma
 from vdsr.imaging.color import FULL
-from vdsr.inference.compiled_paths import SIDE
 from vdsr.inputs import is_folder, read_file
 from vdsr.model.architecture import FloatArray
 from vdsr.vacc.npz import INPUT_KEY, npz, read_npz
@@ -37,10 +36,9 @@ class Picture:
     name: str
     samples: NDArray[np.uint8]
 
-    @property
-    def luma(self) -> NDArray[np.uint8]:
-        """uint8 `[256, 256]`: full-range luma by OpenCV, resized, what the network sees."""
-        return resized_luma(self.samples)
+    def luma(self, size: Size) -> NDArray[np.uint8]:
+        """uint8 `[height, width]`: full-range luma by OpenCV, resized, what the network sees."""
+        return resized_luma(self.samples, size)
 
     @property
     def fingerprint_luma(self) -> NDArray[np.uint8]:
@@ -101,22 +99,22 @@ def refuse_evaluated(shown: Mapping[str, str]) -> None:
 
 
 def card_input(luma: NDArray[np.uint8]) -> bytes:
-    """An input file: `.npz` with `input_0`, the luma three times, uint8 `[3, 256, 256]`."""
+    """An input file: `.npz` with `input_0`, the luma three times, uint8 `[3, H, W]`."""
     return npz(INPUT_KEY, np.stack([luma] * 3))
 
 
 def network_input(luma: NDArray[np.uint8]) -> FloatArray:
-    """What the card's pre-processing makes of a luma: float32 `[1, 1, 256, 256]`, 0..1."""
+    """What the card's pre-processing makes of a luma: float32 `[1, 1, H, W]`, 0..1."""
     return luma.astype(np.float32)[None, None] / np.float32(255.0)
 
 
-def read_input(path: Path) -> NDArray[np.uint8]:
-    """The luma in an input file that `card_input` made: uint8 `[256, 256]`.
+def read_input(path: Path, size: Size) -> NDArray[np.uint8]:
+    """The luma in an input file that `card_input` made: uint8 `[height, width]`.
 
     Raises:
         InputError: if it is none.
     """
-    array = read_npz(path, INPUT_KEY, (3, SIDE, SIDE), "u")
+    array = read_npz(path, INPUT_KEY, (3, *size), "u")
     luma: NDArray[np.uint8] = array[0].astype(np.uint8)
     return luma
 

@@ -96,7 +96,7 @@ def run_inputs(
 
 def _inputs(folder: Path, manifest: Manifest) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for entry in manifest.inputs:
-        yield entry.name, read_input(within(folder, entry.file))
+        yield entry.name, read_input(within(folder, entry.file), manifest.size)
 
 
 def _card(folder: Path, manifest: Manifest, precision: str, device: int, batch: int) -> Named:

@@ -26,7 +26,7 @@ from vdsr.model.file import ModelFile, load_model
 from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_reader import OLDEST_INT8_OPSET
 from vdsr.model.onnx_writer import model_bytes
-from vdsr.vacc.configuration import OPSET, SHAPE
+from vdsr.vacc.configuration import OPSET
 from vdsr.vacc.layout import Manifest, within
 from vdsr.vacc.pictures import network_input, read_bmp
 
@@ -50,7 +50,7 @@ def open_standin(folder: Path, manifest: Manifest, name: str) -> Run:
         name: one of `runs(manifest)`.
 
     Returns:
-        From float32 `[1, 1, 256, 256]` to the same.
+        From float32 `[1, 1, height, width]`, as the manifest says, to the same.
 
     Raises:
         UsageError: for another name.
@@ -65,10 +65,10 @@ def open_standin(folder: Path, manifest: Manifest, name: str) -> Run:
     model = load_model(within(folder, build.network))
     if build.precision == "fp16":
         metadata = replace(model.metadata, precision="fp16")
-        data = model_bytes(model.architecture, metadata, opset=OPSET, shape=SHAPE)
+        data = model_bytes(model.architecture, metadata, opset=OPSET, shape=manifest.shape)
         return _open(ModelFile(data, build.network))
     pictures = [within(folder, f"calibration/{name}.bmp") for name in manifest.calibration]
-    inputs = [network_input(resized_luma(read_bmp(path))) for path in pictures]
+    inputs = [network_input(resized_luma(read_bmp(path), manifest.size)) for path in pictures]
     return run_bytes(entropy_calibrated(model.architecture, inputs))
 
 
@@ -80,7 +80,7 @@ def entropy_calibrated(architecture: Architecture, inputs: Sequence[FloatArray])
 
     Args:
         architecture: the layers.
-        inputs: float32 `[1, 1, 256, 256]`, calibration pictures.
+        inputs: float32 `[1, 1, H, W]`, calibration pictures of one size, at least one.
 
     Returns:
         An ONNX file.
@@ -90,7 +90,9 @@ def entropy_calibrated(architecture: Architecture, inputs: Sequence[FloatArray])
     """
     tools, onnx = _tools()
     metadata = ModelMetadata(name="calibrated", residual=architecture.residual)
-    data = model_bytes(architecture, metadata, opset=OLDEST_INT8_OPSET, shape=SHAPE)
+    one, planes, height, width = inputs[0].shape
+    shape = (one, planes, height, width)
+    data = model_bytes(architecture, metadata, opset=OLDEST_INT8_OPSET, shape=shape)
     graph = onnx.load_from_string(data)
     onnx.helper.set_model_props(graph, dict([_PREPARED]))
 

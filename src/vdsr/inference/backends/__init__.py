@@ -120,9 +120,17 @@ def open_backend(
     backend: Backend = _module(choice.backend).open_backend(
         model, precision=choice.precision, threads=threads, parallel=parallel
     )
-    if model.fixed_shape is not None:
-        return _OfOneShape(backend, model)
+    if (shape := fixed_shape(model, choice)) is not None:
+        return _OfOneShape(backend, model.source, shape)
     return backend if model.metadata.fold == 1 else _Filled(backend, model.metadata.fold)
+
+
+def fixed_shape(model: ModelFile, choice: Choice) -> tuple[int, ...] | None:
+    """The only shape that a model runs in on a backend; None if it runs in any.
+
+    What was compiled for a card runs in windows of its size (`vdsr.inference.fixed_size`).
+    """
+    return None if choice.backend in DEVICES else model.fixed_shape
 
 
 class _Filled:
@@ -143,14 +151,14 @@ class _Filled:
 class _OfOneShape:
     """The network of a file that takes one input shape: others are refused in words."""
 
-    def __init__(self, backend: Backend, model: ModelFile) -> None:
-        self._backend, self._source, self._shape = backend, model.source, model.fixed_shape
+    def __init__(self, backend: Backend, source: str, shape: tuple[int, ...]) -> None:
+        self._backend, self._source, self._shape = backend, source, shape
         self.close = backend.close
 
     def run(self, y: FloatArray) -> FloatArray:
         """See `Backend.run`."""
         if y.shape != self._shape:
-            made, given = ("x".join(map(str, shape)) for shape in (self._shape or (), y.shape))
+            made, given = ("x".join(map(str, shape)) for shape in (self._shape, y.shape))
             raise BackendError(f"{self._source}: made for {made} alone, not for {given}")
         return self._backend.run(y)
 

@@ -68,7 +68,7 @@ class VastStreamXBackend:
                 " --format vacc' made, and name the .onnx file in it"
             )
         self._device, self._batch = device, batch
-        self._size, self._halo = _input_size(parameters), model.architecture.halo
+        self._size, self._halo = _input_size(parameters, model), model.architecture.halo
         if vaststreamx.set_device(device) != 0:
             raise BackendError(f"there is no card {device} on this machine")
         try:
@@ -150,11 +150,11 @@ class VastStreamXBackend:
             yield array.reshape(1, 1, *self._size)
 
 
-def _input_size(parameters: Path) -> tuple[int, int]:
+def _input_size(parameters: Path, model: ModelFile) -> tuple[int, int]:
     """Height and width that the card's pre-processing gives the network, px.
 
     Raises:
-        BackendError: if the parameters are damaged.
+        BackendError: if the parameters are damaged, or the model file is of another size.
     """
     try:
         content = json.loads(read_file(parameters, _MAX_BYTES))["OpConfig"]
@@ -165,6 +165,12 @@ def _input_size(parameters: Path) -> tuple[int, int]:
         raise BackendError(
             f"{parameters}: the input size cannot be read of it: {error!s:.100}"
         ) from error
+    if model.fixed_shape is not None and model.fixed_shape[2:] != (height, width):
+        made = "x".join(map(str, model.fixed_shape))
+        raise BackendError(
+            f"{parameters}: it is for inputs of {height}x{width} px, but {model.source} is made for"
+            f" {made}: 'vdsr export --format vacc' makes both of one size"
+        )
     return height, width
 
 
