@@ -77,6 +77,7 @@ def test_what_archives_hold(name: str, films: Path, plain: Upscaler, tmp_path: P
         [t + shift for t, _ in before["audio"]], abs=MILLI
     )
     step = before["times"][-1] - before["times"][-2]
+    assert after["shape"] == before["shape"]
     assert after["end"] == pytest.approx(after["times"][-1] + step, abs=2 * MILLI)
     tagged = [a for a, b in zip(after["tags"], before["tags"], strict=True) if b != UNTAGGED]
     assert tagged == [tag for tag in before["tags"] if tag != UNTAGGED]

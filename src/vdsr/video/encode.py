@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,12 @@ from vdsr.video.source import COLOR_TAGS
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
+
+    from vdsr.video.frames import Made
+    from vdsr.video.spool import Segment, SegmentFile
+
+# Of FFV1: more are more threads, and less is lost where a byte is damaged.
+_SLICES = ("4", "6", "9", "12", "16", "24", "30")
 
 
 def configure(context: VideoCodecContext, coding: Coding) -> None:
@@ -60,6 +67,18 @@ def usual_scheduling() -> Iterator[None]:
                     os.sched_setscheduler(thread, policy, priority)
 
 
+def fitted(coding: Coding) -> Coding:
+    """The same with what depends on the size: FFV1 takes some numbers of slices only."""
+    if coding.codec != "ffv1":
+        return coding
+    for slices in _SLICES:
+        found = replace(coding, options={**coding.options, "slices": slices})
+        with suppress(OutputError):
+            open_encoder(found)
+            return found
+    return coding
+
+
 def open_encoder(coding: Coding) -> VideoCodecContext:
     """An encoder that is ready for pictures.
 
@@ -83,3 +102,21 @@ def open_encoder(coding: Coding) -> VideoCodecContext:
         ) from error
     opened: VideoCodecContext = context
     return opened
+
+
+def encode(file: SegmentFile, encoder: Any, made: Made) -> None:  # noqa: ANN401
+    """Encode a picture into a segment."""
+    frame = made.frame
+    file.segment.frames.append((frame.pts or 0, frame.duration or 0))
+    file.segment.computed += made.computed
+    file.segment.kept += made.kept
+    for packet in encoder.encode(frame):
+        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
+
+
+def ended(file: SegmentFile, encoder: Any) -> Segment:  # noqa: ANN401
+    """Finish a segment with what the encoder still holds."""
+    for packet in encoder.encode(None):
+        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
+    file.segment.extradata = bytes(encoder.extradata or b"").hex()
+    return file.finish()

@@ -22,16 +22,18 @@ from vdsr.outputs import refuse_existing, refuse_same, write_atomic
 from vdsr.version import __version__
 from vdsr.video.animation import beside_animation, write_animation
 from vdsr.video.decode import Damage, Pictures, ahead, interlaced
-from vdsr.video.encode import open_encoder
+from vdsr.video.encode import encode, ended, fitted, open_encoder
 from vdsr.video.enlarge import side_by_side_width
 from vdsr.video.formats import (
     CODECS,
     CONTAINERS,
+    CROPPING,
     Coding,
     choose_codec,
     choose_pixels,
     container_of,
     encoder_options,
+    padding,
     pixels_lost,
     shown_color,
 )
@@ -112,6 +114,7 @@ class FilmWork:
         self.notices: list[str] = []
         self._keep_colors()
         self.counts = _Counts()
+        self.added = (0, 0)  # columns and rows that stay in the result
         self.begin = time.perf_counter()
         self.started: float | None = None
         self.before = 0
@@ -160,7 +163,7 @@ class FilmWork:
             return self._animation(wide)
         codec = choose_codec(self.goal, self.film, order.codec)
         pixels = choose_pixels(codec, self.film, order.pix_fmt)
-        self._check_even(codec, pixels, wide)
+        pad = self._pad(codec, pixels, wide)
         plan = plan_streams(self.film, self.container, order.drop)
         threads = cpu.cores()
         options, lost = encoder_options(
@@ -174,8 +177,10 @@ class FilmWork:
             codec=codec,
             container=self.container,
             pix_fmt=pixels.name,
-            width=wide,
-            height=self.height,
+            width=wide + pad[0],
+            height=self.height + pad[1],
+            pad_right=pad[0],
+            pad_bottom=pad[1],
             time_base=film.time_base,
             rate=film.rate,
             shape=film.shape,
@@ -190,7 +195,7 @@ class FilmWork:
             options, _ = encoder_options(
                 codec, film, pixels, crf=order.crf, preset=order.preset, threads=threads
             )
-            coding = replace(coding, threads=threads, options=options)
+            coding = fitted(replace(coding, threads=threads, options=options))
             open_encoder(coding)
             for done in spool.done:
                 self.counts.add(len(done.frames), done.computed, done.kept)
@@ -203,7 +208,7 @@ class FilmWork:
     def _finish(self, spool: Spool, coding: Coding, plan: StreamPlan) -> None:
         self._tell(spool.done[-1].told)
         with write_atomic(self.goal, overwrite=self.order.overwrite) as file:
-            write_film(file, self.film, coding, spool, plan, self.cut)
+            self.notices += write_film(file, self.film, coding, spool, plan, self.cut)
         spool.remove()
 
     def _tell(self, lines: list[str]) -> None:
@@ -211,13 +216,24 @@ class FilmWork:
             raise InputError(f"{self.film.path}: {lines[0]}")
         self.notices += lines
 
-    def _check_even(self, codec: str, pixels: PlaneFormat, width: int) -> None:
-        odd = (width % 2 and pixels.sub_x == 2) or (self.height % 2 and pixels.sub_y == 2)
-        if CODECS[codec].even and pixels.chroma and odd:
-            raise UsageError(
-                f"{codec} takes no {width}x{self.height} px of {pixels.name}: choose an even size,"
-                " or the codec vp9 or ffv1, or the pixel format yuv444p"
-            )
+    def _pad(self, codec: str, pixels: PlaneFormat, width: int) -> tuple[int, int]:
+        """Columns and rows that are added for the encoder; told, and what can be done."""
+        right, bottom = padding(codec, pixels, width, self.height)
+        if not (right or bottom):
+            return 0, 0
+        added = " and ".join(["a column"] * right + ["a row"] * bottom)
+        told = (
+            f"{codec} takes no {width}x{self.height} px of {pixels.name}: coded as"
+            f" {width + right}x{self.height + bottom}, {added} mirrored"
+        )
+        if self.container in CROPPING:
+            self.notices.append(f"{told}, which players cut off again")
+        else:
+            others = [c for c in CONTAINERS[self.goal.suffix.lower()][1] if not CODECS[c].even]
+            ways = ["an even size", "a .mkv (there it is cut off)", *(f"codec {c}" for c in others)]
+            self._tell([f"{told}: {' or '.join(ways)} would do without"])
+            self.added = (right, bottom)
+        return right, bottom
 
     def _settings(self, coding: Coding) -> dict[str, Any]:
         """All that the bytes depend on, but for what the machine chose."""
@@ -243,7 +259,8 @@ class FilmWork:
         }
 
     def _segments(self, spool: Spool, coding: Coding, pixels: PlaneFormat) -> None:
-        maker = self._maker(pixels, spool.chosen["max_pixels"])
+        pad = (coding.pad_right, coding.pad_bottom)
+        maker = self._maker(pixels, spool.chosen["max_pixels"], pad)
         made = self._made(maker, self.before)
         file: SegmentFile | None = None
         encoder: VideoCodecContext | None = None
@@ -251,11 +268,11 @@ class FilmWork:
             with closing(ahead(made, AHEAD)) as results:
                 for result in results:
                     if file is not None and len(file.segment.frames) == self.order.segment:
-                        spool.done.append(_ended(file, encoder))
+                        spool.done.append(ended(file, encoder))
                         file = None
                     if file is None:
                         file, encoder = spool.begin(), open_encoder(coding)
-                    _encode(file, encoder, result)
+                    encode(file, encoder, result)
                     self._progress(result)
                 damage = self.pictures.damage
                 if self.cut == (None, None) and not self.film.container.startswith("image2"):
@@ -264,7 +281,7 @@ class FilmWork:
                     raise InputError(f"{self.film.path}: there are no pictures in what is wanted")
                 self._check_strict()
                 file.segment.last, file.segment.told = True, damage.told()
-                spool.done.append(_ended(file, encoder))
+                spool.done.append(ended(file, encoder))
                 file = None
         finally:
             if file is not None:
@@ -286,9 +303,11 @@ class FilmWork:
         if self.order.strict and (told := self.pictures.damage.told()):
             raise InputError(f"{self.film.path}: {told[0]}")
 
-    def _maker(self, pixels: PlaneFormat, max_pixels: int | None = None) -> FrameMaker:
+    def _maker(
+        self, pixels: PlaneFormat, max_pixels: int | None = None, pad: tuple[int, int] = (0, 0)
+    ) -> FrameMaker:
         maker = FrameMaker.of(self.engine, self.film, self.order.size, pixels, max_pixels)
-        maker.side_by_side = self.order.preview is not None
+        maker.side_by_side, maker.pad = self.order.preview is not None, pad
         return maker
 
     def _progress(self, made: Made) -> None:
@@ -347,8 +366,9 @@ class FilmWork:
         return FilmResult(
             input=str(film.path),
             output=str(self.goal),
-            width=side_by_side_width(self.width) if self.order.preview else self.width,
-            height=self.height,
+            width=(side_by_side_width(self.width) if self.order.preview else self.width)
+            + self.added[0],
+            height=self.height + self.added[1],
             scale=max(self.height / film.height, self.width / film.width),
             frames=self.counts.frames,
             codec=codec,
@@ -367,19 +387,3 @@ class FilmWork:
 def preview_of(goal: Path) -> Path:
     """Where the preview of a film goes."""
     return goal.with_name(f"{goal.stem[:200]}.preview{goal.suffix}")
-
-
-def _encode(file: SegmentFile, encoder: Any, made: Made) -> None:  # noqa: ANN401
-    frame = made.frame
-    file.segment.frames.append((frame.pts or 0, frame.duration or 0))
-    file.segment.computed += made.computed
-    file.segment.kept += made.kept
-    for packet in encoder.encode(frame):
-        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
-
-
-def _ended(file: SegmentFile, encoder: Any) -> Any:  # noqa: ANN401
-    for packet in encoder.encode(None):
-        file.add(packet.pts, bytes(packet), key=packet.is_keyframe)
-    file.segment.extradata = bytes(encoder.extradata or b"").hex()
-    return file.finish()

@@ -68,6 +68,8 @@ CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ".mov": ("mov", ("h264", "hevc", "prores")),
     ".webm": ("webm", ("vp9", "av1")),
 }
+# Containers that say what of the pictures is not to be shown.
+CROPPING = ("matroska", "webm")
 # Files of moving pictures alone, by suffix.
 ANIMATIONS = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp"}
 # Color tags of this value say nothing.
@@ -85,6 +87,7 @@ class Coding:
         container: as FFmpeg names it.
         pix_fmt: of the pictures.
         width, height: px.
+        pad_right, pad_bottom: columns and rows of these that are not of the picture.
         time_base, rate, shape, color, siting: see `vdsr.video.source.Film`.
         options: of the encoder.
         threads: of the encoder.
@@ -101,6 +104,8 @@ class Coding:
     color: tuple[int, int, int, int]
     options: dict[str, str]
     threads: int
+    pad_right: int = 0
+    pad_bottom: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written down."""
@@ -175,6 +180,16 @@ def choose_pixels(codec: str, film: Film, pix_fmt: str | None) -> PlaneFormat:
         wanted = 8 if own.bits <= 8 else 10
         return min(usual, key=lambda f: (abs(f.bits - wanted), f.sub_x * f.sub_y != 4))
     return min(known_formats, key=lambda f: _distance(own, f))
+
+
+def padding(codec: str, pixels: PlaneFormat, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows that are wanting for an encoder that halves chroma of even sides alone."""
+    if not (CODECS[codec].even and pixels.chroma):
+        return 0, 0
+    return (
+        width % 2 if pixels.sub_x == 2 else 0,
+        height % 2 if pixels.sub_y == 2 else 0,
+    )
 
 
 def shown_color(film: Film, width: int, height: int) -> tuple[int, int, int, int]:
@@ -274,7 +289,7 @@ def _settled(codec: str, threads: int) -> dict[str, str]:
     if codec == "vp9":
         return {"row-mt": "1", "deadline": "good", "b": "0"}
     if codec == "ffv1":
-        return {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"}
+        return {"level": "3", "g": "1", "slicecrc": "1"}
     return {}
 
 

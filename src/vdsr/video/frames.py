@@ -63,6 +63,7 @@ class FrameMaker:
         target: the size they get.
         enlarger: of planes.
         side_by_side: see `FrameEnlarger`.
+        pad: columns at the right and rows at the bottom that are added, mirrored.
     """
 
     engine: Engine
@@ -70,6 +71,7 @@ class FrameMaker:
     target: Target
     enlarger: FrameEnlarger
     side_by_side: bool = False
+    pad: tuple[int, int] = (0, 0)
     _before: Any = None
     _after: Any = None
 
@@ -121,6 +123,9 @@ class FrameMaker:
         self.enlarger.side_by_side = self.side_by_side
         before = (self.enlarger.work.computed, self.enlarger.work.kept)
         planes = self.enlarger.enlarge(read_planes(frame, self.film.pixels))
+        # Chroma of half the size has its last column and row for an odd side already.
+        whole = [0, len(planes) - 1] if self.enlarger.goal.alpha else [0]
+        planes = [self._padded(p) if i in whole else p for i, p in enumerate(planes)]
         new = self._empty(frame, planes[0].shape)
         write_planes(new, planes)
         for name, value in zip(COLOR_TAGS, self.film.color, strict=True):
@@ -131,6 +136,13 @@ class FrameMaker:
             computed=work.computed - before[0],
             kept=work.kept - before[1],
         )
+
+    def _padded(self, samples: Any) -> Any:  # noqa: ANN401
+        right, bottom = self.pad
+        if not (right or bottom):
+            return samples
+        rest = [(0, 0)] * (samples.ndim - 2)
+        return np.pad(samples, [(0, bottom), (0, right), *rest], mode="symmetric")
 
     def _empty(self, frame: VideoFrame, shape: tuple[int, ...]) -> VideoFrame:
         import av
@@ -156,7 +168,8 @@ class FrameMaker:
         after = self._after
         if self.side_by_side:
             after = self._compared(array, after)
-        new = av.VideoFrame.from_ndarray(np.ascontiguousarray(after), format=format)
+        after = np.ascontiguousarray(self._padded(after))
+        new = av.VideoFrame.from_ndarray(after, format=format)
         goal = self.enlarger.goal
         if not goal.rgb:
             new = new.reformat(

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vdsr.errors import OutputError, VdsrError
 from vdsr.video.encode import configure, usual_scheduling
-from vdsr.video.formats import CODECS, Coding
+from vdsr.video.formats import CODECS, CROPPING, Coding
+from vdsr.video.matroska import describe, display_size
 from vdsr.video.source import Film, opened
 from vdsr.video.spool import Spool
 from vdsr.video.streams import Kept, StreamPlan, tags
@@ -30,7 +31,7 @@ def write_film(
     spool: Spool,
     plan: StreamPlan,
     cut: Cut,
-) -> None:
+) -> list[str]:
     """Write the container.
 
     Args:
@@ -40,6 +41,9 @@ def write_film(
         spool: their packets.
         plan: what becomes of the other streams.
         cut: seconds at which it begins and ends; all times are counted from the beginning.
+
+    Returns:
+        What could not be written, in words.
 
     Raises:
         OutputError: if the container refuses what it is given.
@@ -53,6 +57,7 @@ def write_film(
             if isinstance(error, VdsrError):
                 raise
             raise OutputError(f"{spool.goal}: {coding.container} refuses it: {error}") from error
+    return _shown(file, coding)
 
 
 def _write(
@@ -82,6 +87,19 @@ def _write(
         for index, packet in _by_time(packets, others):
             packet.stream = video if index is None else streams[index]
             goal.mux(packet)
+
+
+def _shown(file: IO[bytes], coding: Coding) -> list[str]:
+    """Tell Matroska the shape of the px, and what is not of the picture."""
+    crop = (coding.pad_right, coding.pad_bottom)
+    shape = coding.shape or Fraction(1)
+    if coding.container not in CROPPING or (shape == 1 and crop == (0, 0)):
+        return []
+    size = (coding.width, coding.height)
+    shown = display_size(size[0] - crop[0], size[1] - crop[1], shape)
+    if describe(file, size, shown, crop):
+        return []
+    return [f"the container has no room for the shape of px: {shape}; cut off {crop}"]
 
 
 def _streams(
