@@ -2,9 +2,10 @@
 
     python benchmarks/serve_load.py [--seconds 180] [--clients 64]
 
-Measures, in one run: the latency of small pictures alone; a folder job over the pictures (px/s);
+Measures, in one run: a folder job over the pictures (px/s); the latency of small pictures alone;
 the server under load over the same pictures (px/s, latency of small ones, memory, wrong or lost
-answers); and the folder job again.
+answers); that latency and the folder job again. Each latency under load is divided by the median
+alone of pictures of its size.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def main() -> None:
         try:
             alone = asyncio.run(latency_alone(server.address, pictures))
             load = asyncio.run(under_load(server, pictures, wanted, options))
+            alone += asyncio.run(latency_alone(server.address, pictures))
         finally:
             peak = server.stop()
         after = folder_speed(folder / "in", folder / "out2")
@@ -160,22 +162,24 @@ async def ask(client: httpx.AsyncClient, path: Path) -> tuple[float, str]:
     )
 
 
-async def latency_alone(address: str, pictures: dict[Path, int]) -> list[float]:
-    """Seconds of small pictures, one after the other, on an idle server."""
+# Side of a small picture, and seconds that it took.
+Latencies = list[tuple[int, float]]
+
+
+async def latency_alone(address: str, pictures: dict[Path, int]) -> Latencies:
+    """Of small pictures, one after the other, on an idle server."""
     small = [path for path, side in pictures.items() if side in SMALL]
     async with httpx.AsyncClient(base_url=address, timeout=600) as client:
-        for path in small[:12]:  # all processes are started
-            await ask(client, path)
-        await asyncio.gather(*(ask(client, path) for path in small[:12]))
-        return [(await ask(client, path))[0] for path in small]
+        await asyncio.gather(*(ask(client, path) for path in small[:12]))  # it is warm
+        return [(pictures[path], (await ask(client, path))[0]) for path in small]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it: px/s, seconds of small pictures, what was wrong, bytes held."""
+    """What came of it: px/s, latencies of small pictures, what was wrong, bytes held."""
 
     speed: float
-    small: list[float]
+    small: Latencies
     wrong: list[str]
     answers: int
     first: int
@@ -187,7 +191,7 @@ async def under_load(
 ) -> Load:
     """Let all clients send pictures until the time is over, and wait for the last answers."""
     end = time.monotonic() + options.seconds
-    small: list[float] = []
+    small: Latencies = []
     wrong: list[str] = []
     pixels = answers = 0
     paths = list(pictures)
@@ -210,7 +214,7 @@ async def under_load(
                 if digest != wanted[path]:
                     wrong.append(f"{path.name}: {digest[:20]}")
                 if pictures[path] in SMALL:
-                    small.append(seconds)
+                    small.append((pictures[path], seconds))
 
     start = time.monotonic()
     first = server.resident()
@@ -225,18 +229,25 @@ def p95(values: list[float]) -> float:
 
 
 def report(
-    folder: tuple[float, float], alone: list[float], load: Load, peak: int, clients: int
+    folder: tuple[float, float], alone: Latencies, load: Load, peak: int, clients: int
 ) -> None:
     """Print what was measured."""
     ratio = load.speed / statistics.fmean(folder)
     print(f"{clients} clients: {load.answers} answers, wrong or lost: {len(load.wrong)}")
     print(f"folder job: {folder[0] / 1e6:.3f} and {folder[1] / 1e6:.3f} Mpixel/s")
     print(f"server:     {load.speed / 1e6:.3f} Mpixel/s, {ratio:.0%} of it")
-    for name, values in {"alone": alone, "under load": load.small}.items():
-        median, high = 1000 * statistics.median(values), 1000 * p95(values)
-        print(f"small {name}: {len(values)}, median {median:.0f} ms, p95 {high:.0f} ms")
-    times = p95(load.small) / statistics.median(alone)
-    print(f"p95 under load is {times:.1f} times the median alone")
+    times = []
+    for side in SMALL:
+        usual = statistics.median(seconds for s, seconds in alone if s == side)
+        for name, values in {"alone": alone, "under load": load.small}.items():
+            chosen = [seconds for s, seconds in values if s == side]
+            median, high = 1000 * statistics.median(chosen), 1000 * p95(chosen)
+            count = len(chosen)
+            print(f"{side} px {name}: {count}, median {median:.0f} ms, p95 {high:.0f} ms")
+        times += [seconds / usual for s, seconds in load.small if s == side]
+    print(
+        f"under load, times the median alone: {statistics.median(times):.1f}, p95 {p95(times):.1f}"
+    )
     print(f"memory: {load.first >> 20}, {load.last >> 20} MiB; {peak >> 20} MiB at most")
     for line in load.wrong[:10]:
         print(line)

@@ -252,7 +252,8 @@ def test_every_accepted_job_survives_a_power_cut(tmp_path, picture):
         with Client(again.address) as client:
             wanted = [client.upscale(one, scale=4) for one in pictures]
             for i, id in enumerate(jobs):
-                assert client.wait(id)["state"] == "done"
+                ended = client.wait(id)
+                assert (ended["state"], ended["error"]) == ("done", None)
                 assert client.result(id) == wanted[i % 5]
     finally:
         assert again.stop() == 0

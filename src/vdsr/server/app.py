@@ -17,9 +17,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from vdsr.inference import memory
 from vdsr.report.slider import slider_file, slider_markup
-from vdsr.server import problems
+from vdsr.server import jobs, problems, receiving, status
+from vdsr.server.answers import documented
 from vdsr.server.guard import Guard, Rates
-from vdsr.server.routes import router, watched
 from vdsr.server.service import Service
 from vdsr.server.worker import resident_bytes
 from vdsr.version import __version__
@@ -30,7 +30,7 @@ _TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-# Requests that wait for a process at once; the others wait for these.
+# Requests that wait for the disk at once; the others wait for these.
 _WAITING = 32
 _STATIC = Path(str(files("vdsr.server").joinpath("static")))
 
@@ -64,8 +64,9 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.settings, app.state.metrics = settings, metrics
     problems.install(app)
-    app.include_router(router)
-    app.include_router(watched)
+    for part in (receiving, jobs, status):
+        app.include_router(part.router, prefix="/v1", responses=documented())
+    app.include_router(status.watched)
     _add_page(app)
     app.openapi = lambda: _document(app, bool(settings.tokens))  # type: ignore[method-assign]
     if settings.origins:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from vdsr.server.settings import SMALL_PIXELS
 from vdsr.server.store import Kept
 
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600)
@@ -57,7 +58,7 @@ class Metrics:
         self._pictures.labels(kept.state).inc()
         if kept.state == "done":
             self._pixels.inc(kept.pixels)
-            size = "small" if kept.pixels <= 512 * 512 else "large"
+            size = "small" if kept.pixels <= SMALL_PIXELS else "large"
             self._seconds.labels(size).observe(seconds)
 
     def watch(self, gauges: Callable[[], dict[str, tuple[str, float]]]) -> None:

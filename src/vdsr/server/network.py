@@ -1,4 +1,4 @@
-"""One network for all pictures in work, whose tiles take turns.
+"""One model for all pictures in work, whose tiles take turns.
 
 Large pictures share as many streams as there are threads, fairly by px. Small ones have a
 lane of their own that runs beside them, and the system's scheduler divides the processor: so
@@ -14,16 +14,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from vdsr.errors import BackendError
 from vdsr.inference import cpu
+from vdsr.inference.backends import Backend, open_backend
 from vdsr.inference.engines import Engines
 from vdsr.model.architecture import FloatArray
 from vdsr.server.fair import FairQueue
+
+T = TypeVar("T")
 
 # Of what works on large pictures (man 2 nice): beside it, small ones get nine tenths.
 LARGE_NICE = 10
@@ -48,12 +52,24 @@ class FairNetwork:
     def __init__(self, engines: Engines, threads: int | None) -> None:
         streams = threads or cpu.cores()
         every = engines.all()
-        self._alone = [engine.network for engine in every]
-        self._several = [engines.several(engine, streams) for engine in every]
-        self._planes = [engine.model.architecture.planes for engine in every]
-        self._warm = threading.Event()
+        self._small = [engine.network for engine in every]
+        for network, engine in zip(self._small, every, strict=True):
+            # The threads that a runtime shares among its networks get the priority of the
+            # first one that runs.
+            planes = engine.model.architecture.planes
+            network.run(np.zeros((1, planes, 64, 64), np.float32))
+
+        def opened(parallel: int) -> list[Backend]:
+            return [
+                open_backend(engine.model, engine.choice, threads=threads, parallel=parallel)
+                for engine in every
+            ]
+
+        # All threads for a single large tile; else one for each.
+        self._alone = _in_low_priority(lambda: opened(1))
+        self._several = _in_low_priority(lambda: opened(streams)) if streams > 1 else self._alone
         self._queue: FairQueue[_Tile] = FairQueue()
-        self._running = 0
+        self._running = {True: 0, False: 0}
         self._closed = False
         self._changed = threading.Condition()
         self._threads = [
@@ -83,39 +99,30 @@ class FairNetwork:
             self._changed.notify_all()
         return tile.result.result()
 
-    def _prepare(self, small: bool) -> None:
-        """See to it that large tiles leave the processor to small ones.
-
-        A runtime's threads have the priority of the thread in which the network is first run.
-        """
-        if small:
-            for network, planes in zip(self._alone, self._planes, strict=True):
-                network.run(np.zeros((1, planes, 64, 64), np.float32))
-            self._warm.set()
-            return
-        self._warm.wait()
-        if sys.platform == "linux":  # elsewhere it would be the whole process
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LARGE_NICE)
-
     def _work(self, small: bool) -> None:
-        """Take tiles of one lane; without any, small ones go over the other lane, too."""
-        self._prepare(small)
+        """Take tiles of one lane."""
+        if not small:
+            _lower_priority()
         while True:
             with self._changed:
                 while (tile := self._next(small)) is None:
                     if self._closed:
                         return
                     self._changed.wait()
-                self._running += 1
-                # All threads for a single tile; else one for each.
-                networks = self._alone if small or self._running == 1 else self._several
+                self._running[small] += 1
+                networks = self._small
+                if not small:
+                    networks = self._alone if self._running[False] == 1 else self._several
+                # What is left may be for those who left it to this one.
+                self._changed.notify_all()
             _settle(tile, networks[tile.model].run)
             with self._changed:
-                self._running -= 1
+                self._running[small] -= 1
 
     def _next(self, small: bool) -> _Tile | None:
+        """Without large ones, small ones go over the other lane, too, if their own is taken."""
         tile = self._queue.pop(lambda tile: tile.small == small)
-        if tile is None and not small:
+        if tile is None and not small and self._running[True]:
             tile = self._queue.pop()
         return tile
 
@@ -129,6 +136,22 @@ class FairNetwork:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        for network in (*self._alone, *self._several):
+            network.close()
+
+
+def _lower_priority() -> None:
+    """Let this thread, and those that it starts, leave the processor to small pictures."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, now + LARGE_NICE)
+
+
+def _in_low_priority(call: Callable[[], T]) -> T:
+    """Call in a thread of low priority, which the threads that are started in it inherit."""
+    with ThreadPoolExecutor(1, initializer=_lower_priority) as pool:
+        return pool.submit(call).result()
 
 
 def _settle(tile: _Tile, run: Callable[[FloatArray], FloatArray]) -> None:

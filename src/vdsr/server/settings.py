@@ -14,7 +14,7 @@ from vdsr.inputs import read_file
 
 MIB = 1024**2
 # Results up to so many px take the fast lane: see `vdsr.server.network`.
-SMALL_PIXELS = 512 * 512
+SMALL_PIXELS = 256 * 256
 _TOKEN_FILE = MIB
 _LEAST_TOKEN = 16
 
@@ -28,7 +28,8 @@ class ServerSettings:
         host, port: where it listens; port 0 is any free one.
         model, backend, precision, threads: see `Upscaler`. Clients cannot name another model.
         workers: processes that decode and encode, each with one picture in work; None is 3
-            for each core. A third of them, at least one more, takes small pictures alone.
+            for each core. A third of them, or one more, is for small pictures; one more looks
+            at what is sent.
         max_queue: pictures that may wait.
         max_pixels: largest picture and largest result, px.
         max_body: largest upload, bytes.

@@ -180,15 +180,12 @@ class Store:
         self._set(kept, state="waiting")
 
     def done(self, kept: Kept, outcome: Outcome) -> None:
-        """The result is whole; it is put in its place.
+        """The result is whole, and on the disk; it is put in its place.
 
         Raises:
             OutputError: if that cannot be done.
         """
-        made = made_of(kept)
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        made.replace(kept.result)
+        made_of(kept).replace(kept.result)
         kept.ended = time.time()
         kept.outcome = {
             "width": outcome.width,

@@ -38,7 +38,7 @@ class Opening:
 
 
 class Worker:
-    """A process, started when it is needed. For one thread at a time, but for `kill`.
+    """A process. For one thread at a time, but for `kill` and `watch`.
 
     Args:
         opening: what it opens.
@@ -51,6 +51,18 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline: float | None = None
         self._end: float | None = None
+
+    def start(self) -> None:
+        """Start the process, if it does not run, and wait until it is ready.
+
+        Raises:
+            WorkerDiedError: if it died.
+            VdsrError: if it cannot open what it should.
+        """
+        try:
+            self._streams()
+        finally:
+            self._deadline = None
 
     def ask(
         self,
