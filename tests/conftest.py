@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ray_cluster import RayCluster, ray_cluster
+
 # A shell starts what runs in its background with SIGINT ignored, and commands inherit that:
 # the tests that interrupt them would wait for nothing.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -44,3 +46,11 @@ def browser() -> Iterator[Any]:
         one = play.chromium.launch(executable_path=found, args=options)
         yield one
         one.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A Ray cluster of this machine; it takes seconds to start, so that all tests share it."""
+    pytest.importorskip("ray", reason="needs Ray, of the extra 'cluster'")
+    with ray_cluster(tmp_path_factory.mktemp("ray") / "site") as found:
+        yield found

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from vdsr import errors as errors
 from vdsr.errors import BackendError as BackendError
 from vdsr.errors import CheckpointError as CheckpointError
+from vdsr.errors import ClusterError as ClusterError
 from vdsr.errors import FileError as FileError
 from vdsr.errors import InputError as InputError
 from vdsr.errors import MissingExtra as MissingExtra
@@ -60,6 +61,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "CheckpointError",
+    "ClusterError",
     "FileError",
     "InputError",
     "Mapped",

@@ -11,7 +11,8 @@
     │   │   └── CheckpointError a checkpoint that cannot be imported, or must not be
     │   └── OutputError         it cannot be written
     │       └── OutputExists    it is there already, and may not be replaced
-    └── OutOfMemory             (also a MemoryError) the work does not fit: exit code 1
+    ├── OutOfMemory             (also a MemoryError) the work does not fit: exit code 1
+    └── ClusterError            a cluster cannot be reached, started, or used: exit code 1
 
 Messages are one line: what was wrong, where, and what to do. `exit_code` is what
 the command line ends with when the error is all there is to say.
@@ -86,6 +87,10 @@ class OutputExists(OutputError):
 
 class OutOfMemory(VdsrError, MemoryError):
     """The work does not fit into the memory that it may use."""
+
+
+class ClusterError(VdsrError):
+    """A cluster cannot be reached, started, or used."""
 
 
 def among(name: str, known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ PACKAGES = {
     "python_multipart": ("python-multipart", "serve"),
     "sse_starlette": ("sse-starlette", "serve"),
     "prometheus_client": ("prometheus-client", "serve"),
+    "ray": ("ray", "cluster"),
 }
 
 

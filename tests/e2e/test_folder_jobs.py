@@ -21,6 +21,7 @@ import typer
 
 from mixed_folder import identities, start, tree
 from networks import small_network
+from ray_cluster import KILLER
 from vdsr.cli.main import app
 from vdsr.jobs.manifest import MANIFEST
 from vdsr.jobs.settings import JobSettings
@@ -261,16 +262,6 @@ def test_nothing_found_is_an_error(vdsr: Command, tmp_path: Path):
     assert (done.code, "OUT_FOLDER" in done.errors[0]) == (2, True)
 
 
-# Takes the process with it that reads a picture named so.
-KILLER = """
-import hashlib, os
-digest = hashlib.file_digest
-def file_digest(file, kind):
-    if "killer" in os.path.basename(str(file.name)):
-        os.kill(os.getpid(), 9)
-    return digest(file, kind)
-hashlib.file_digest = file_digest
-"""
 # Lets no file be finished while there is a file of this name.
 FULL = """
 import errno, os
@@ -491,6 +482,11 @@ def test_every_option_of_a_picture_does_the_same_in_a_folder(
     [
         (("a.png", "out/", "--in-place"), "--in-place is for one"),
         (("-", "out/"), "from or to a pipe"),
+        (("a.png", "b.png", "--cluster", "local"), "--cluster is for many"),
+        (("a.png", "out/", "--actor-cpus", "2"), "name it: --cluster"),
+        (("a.png", "out/", "--cluster", "nowhere"), "not the address of a cluster"),
+        (("a.png", "out/", "--cluster", "local", "--actor-cpus", "0"), "at least 1 CPU"),
+        (("a.png", "out/", "--cluster", "local", "--actor-gpus", "1.5"), "a part of a GPU"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_words(
@@ -523,6 +519,8 @@ TRIED |= {
 }
 # By unit tests, and by what the command does anyway.
 TRIED |= {"include", "exclude", "resume", "inputs", "output"}
+# By the tests of clusters.
+TRIED |= {"cluster", "actor_cpus", "actor_gpus"}
 
 
 def test_every_option_of_the_command_is_tried():

@@ -21,6 +21,7 @@ from vdsr.errors import InputError, UsageError
 from vdsr.inputs import exists, is_folder
 
 if TYPE_CHECKING:
+    from vdsr.cluster.options import ClusterOptions
     from vdsr.jobs.balance import Balance
     from vdsr.jobs.runner import JobReport, RunOptions
     from vdsr.jobs.settings import JobSettings
@@ -49,6 +50,7 @@ def upscale_folder(
     settings: JobSettings,
     options: RunOptions,
     *,
+    cluster: ClusterOptions | None,
     dry_run: bool,
     quiet: bool,
     json: str | None,
@@ -77,7 +79,12 @@ def upscale_folder(
     from vdsr.jobs.runner import manifest_path, run_job
 
     with JobDisplay(quiet=quiet) as display:
-        report = run_job(inputs, output, settings, options, display)
+        if cluster is None:
+            report = run_job(inputs, output, settings, options, display)
+        else:
+            from vdsr.cluster.crews import run_on_cluster
+
+            report = run_on_cluster(inputs, output, settings, options, cluster, display)
     manifest = Manifest(manifest_path(output, settings), create=False)
     try:
         _say_failures(failures(manifest, report.scan), report.balance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +28,11 @@ from vdsr.cli.picture import upscale_picture
 from vdsr.cli.stdio import STDIO
 from vdsr.errors import UsageError
 
+if TYPE_CHECKING:
+    from vdsr.cluster.options import ClusterOptions
+
 _FOLDERS = "Folders"
+_CLUSTER = "Folders on a cluster"
 
 
 def upscale(
@@ -216,6 +220,34 @@ def upscale(
             rich_help_panel=_FOLDERS,
         ),
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Work on a Ray cluster: HOST:PORT of its head, auto, or local for this machine.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    actor_cpus: Annotated[
+        int | None,
+        typer.Option(
+            "--actor-cpus",
+            metavar="N",
+            help="CPUs of each actor, which has a model open. (default: 4, or all of the smallest"
+            " machine)",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    actor_gpus: Annotated[
+        float | None,
+        typer.Option(
+            "--actor-gpus",
+            metavar="N",
+            help="GPUs of each actor, or the part of one. (default: 0)",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
 ) -> None:
     """Enlarge a picture, or many. Profile, EXIF, XMP, resolution and bit depth are kept.
 
@@ -237,6 +269,9 @@ def upscale(
     memory = None if max_memory is None else parse_size(max_memory)
     goal = Path(output)
     in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
+    place = _cluster(cluster, actor_cpus, actor_gpus)
+    if place is not None and not in_folder:
+        raise UsageError("--cluster is for many pictures: name a folder, or several of them")
     if in_folder or dry_run or watch or redo or retry_failed:
         if in_place:
             raise UsageError("--in-place is for one picture: give it as IN, without an OUT")
@@ -283,6 +318,7 @@ def upscale(
                 max_memory=memory,
                 resume=resume,
             ),
+            cluster=place,
             dry_run=dry_run,
             quiet=quiet,
             json=json,
@@ -320,3 +356,14 @@ def upscale(
         quiet=quiet,
         json=json,
     )
+
+
+def _cluster(address: str | None, cpus: int | None, gpus: float | None) -> ClusterOptions | None:
+    """Where a folder is worked on; None for this process and machine."""
+    from vdsr.cluster.options import ClusterOptions
+
+    if address is None:
+        if cpus is not None or gpus is not None:
+            raise UsageError("--actor-cpus and --actor-gpus are of a cluster: name it: --cluster")
+        return None
+    return ClusterOptions(address=address, actor_cpus=cpus, actor_gpus=gpus or 0.0)

@@ -30,6 +30,8 @@ class Child:
         answers: what it said, in order; None when it has ended.
     """
 
+    blameless = False
+
     def __init__(self, order: dict[str, Any]) -> None:
         self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._process = subprocess.Popen(
@@ -55,13 +57,7 @@ class Child:
         answer = self.answers.get()
         if answer is None:
             raise BackendError(f"the process that enlarges {self.death()} before it began")
-        if "refused" in answer:
-            kind = getattr(vdsr.errors, answer["refused"]["kind"], VdsrError)
-            error: VdsrError = kind.__new__(kind)
-            error.args = (answer["refused"]["text"],)
-            raise error
-        opened: Answer = answer["opened"]
-        return opened
+        return opened_of(answer)
 
     def do(self, task: Task) -> None:
         """Have a picture done."""
@@ -108,6 +104,26 @@ class Child:
             with contextlib.suppress(OSError, ValueError):
                 if stream is not None:
                     stream.close()
+
+
+def refusal(error: VdsrError) -> Answer:
+    """The answer that says why nothing can be opened."""
+    return {"refused": {"kind": type(error).__name__, "text": str(error)}}
+
+
+def opened_of(answer: Answer) -> Answer:
+    """What was opened, by the answer to that.
+
+    Raises:
+        VdsrError: that was told by `refusal`.
+    """
+    if "refused" in answer:
+        kind = getattr(vdsr.errors, answer["refused"]["kind"], VdsrError)
+        error: VdsrError = kind.__new__(kind)
+        error.args = (answer["refused"]["text"],)
+        raise error
+    opened: Answer = answer["opened"]
+    return opened
 
 
 def environment() -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from vdsr.errors import BackendError, OutputError
 from vdsr.imaging.files.formats import FORMATS
@@ -26,6 +28,33 @@ _PATIENCE = 0.1
 _DEATHS = 3
 
 
+class Hand(Protocol):
+    """What does pictures, elsewhere: a process of this machine, or an actor of a cluster.
+
+    Attributes:
+        answers: what it said, in order, see `vdsr.jobs.process`; None when it has ended.
+        blameless: whether it ended for a reason that no picture can have.
+    """
+
+    answers: queue.SimpleQueue[Answer | None]
+    blameless: bool
+
+    def opened(self) -> Answer:
+        """What it has opened; waits for it."""
+
+    def do(self, task: Task) -> None:
+        """Have a picture done."""
+
+    def pause(self, *, stop: bool) -> None:
+        """Stop it where it is, or let it go on."""
+
+    def death(self) -> str:
+        """How it ended, in words."""
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+
+
 @dataclass
 class _Held:
     """A picture that is claimed: what was asked for, and whether its work has begun."""
@@ -34,6 +63,14 @@ class _Held:
     task: Task
     replaces: bool
     begun: bool = False
+
+
+@dataclass
+class Step:
+    """What one look at the manifest gave: what is to be placed, and what is to be begun."""
+
+    finished: list[tuple[_Held, Outcome]]
+    claimed: list[Lease]
 
 
 class Crew:
@@ -47,6 +84,7 @@ class Crew:
         settings: what is done with each picture.
         tally: counts.
         overwrite, threads, max_memory, resume: see `RunOptions`.
+        start: starts what does the pictures, told what to open.
 
     Attributes:
         worker: as given.
@@ -66,6 +104,7 @@ class Crew:
         threads: int | None,
         max_memory: int | None,
         resume: bool | None,
+        start: Callable[[dict[str, Any]], Hand] = Child,
     ) -> None:
         self.worker = worker
         self.stopped: str | None = None
@@ -78,7 +117,8 @@ class Crew:
         self._threads = threads
         self._max_memory = max_memory
         self._resume = resume
-        self._child: Child | None = None
+        self._start = start
+        self._child: Hand | None = None
         self._resolved: Resolved | None = None
         self._held: dict[int, _Held] = {}
         self._large: list[_Held] = []
@@ -86,6 +126,11 @@ class Crew:
         self._placed: list[int] = []
         self._lost: list[tuple[int, str]] = []
         self._deaths = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what does the pictures is there."""
+        return self._child is not None
 
     @property
     def is_idle(self) -> bool:
@@ -99,12 +144,37 @@ class Crew:
             UsageError: if the model, backend or precision cannot be had.
             OutputError: if the manifest cannot be written.
         """
-        self._listen()
+        self.listen(_PATIENCE)
         with self._manifest.transaction():
-            finished = self._record()
-            claimed = self._claim(scan)
-        self._place(finished)
-        for lease in claimed:
+            step = self.exchange(scan)
+        self.proceed(step)
+
+    def listen(self, patience: float) -> None:
+        """Take the answers that are there; wait so many seconds for the first if there is cause."""
+        patience = patience if self._held and not (self._placed or self._lost) else 0.0
+        while self._child is not None:
+            try:
+                answer = self._child.answers.get(timeout=patience)
+            except queue.Empty:
+                return
+            patience = 0.0
+            if answer is None:
+                self._bury()
+                return
+            self._hear(answer)
+
+    def exchange(self, scan: int | None) -> Step:
+        """Write down what was done, and claim more; within a transaction of the manifest.
+
+        Args:
+            scan: see `Worker.claim`; None claims nothing.
+        """
+        return Step(self._record(), [] if scan is None else self._claim(scan))
+
+    def proceed(self, step: Step) -> None:
+        """Put what was done in its place, and begin what was claimed."""
+        self._place(step.finished)
+        for lease in step.claimed:
             self._begin(lease)
         if not self._held and self._large and not self._ended:
             self._begin_large()
@@ -119,20 +189,6 @@ class Crew:
         if self._child is not None:
             self._child.end()
             self._child = None
-
-    def _listen(self) -> None:
-        """Take the answers that are there; wait a little for the first."""
-        patience = _PATIENCE if self._held and not (self._placed or self._lost) else 0.0
-        while self._child is not None:
-            try:
-                answer = self._child.answers.get(timeout=patience)
-            except queue.Empty:
-                return None
-            patience = 0.0
-            if answer is None:
-                return self._bury()
-            self._hear(answer)
-        return None
 
     def _hear(self, answer: Answer) -> None:
         if "begun" in answer:
@@ -152,19 +208,21 @@ class Crew:
     def _bury(self) -> None:
         """The process has died: what it had in work is under suspicion."""
         assert self._child is not None
-        death = self._child.death()
+        death, blameless = self._child.death(), self._child.blameless
         self.end()
         done = {outcome.id for outcome in self._ended}
         lost = [held for id, held in self._held.items() if id not in done]
-        begun = [held.lease.id for held in lost if held.begun]
+        begun = [held.lease.id for held in lost if held.begun and not blameless]
         self._deaths += 1
         with self._manifest.transaction():
-            self.worker.release(held.lease.id for held in lost if not held.begun)
+            self.worker.release(held.lease.id for held in lost if held.lease.id not in begun)
             quarantined = self.worker.suspect(begun, death)
+            self.worker.release(held.lease.id for held in self._large)
         self._tally.failed += len(quarantined)
-        for held in lost:
+        for held in (*lost, *self._large):
             self._tally.ended(held.lease.id, None)
-            del self._held[held.lease.id]
+            self._held.pop(held.lease.id, None)
+        self._large = []
         for path in self._work.iterdir():
             if path.name.partition(".")[0] not in {str(id) for id in done}:
                 path.unlink(missing_ok=True)
@@ -269,14 +327,18 @@ class Crew:
         self._held[held.lease.id] = held
         child.do(held.task)
 
-    def _open(self) -> tuple[Child, Resolved]:
+    def open(self) -> None:
+        """Start what does the pictures, if it is not there; waits until it has opened the model.
+
+        Raises:
+            UsageError: if the model, backend or precision cannot be had.
+        """
+        self._open()
+
+    def _open(self) -> tuple[Hand, Resolved]:
         if self._child is None:
-            options = resolved_options(self._manifest, self._settings)
-            memory = self._max_memory
-            known = self._manifest.value("memory")
-            if memory is None and known is not None:
-                memory = int(known.split()[0])
-            self._child = Child({**options, "threads": self._threads, "max_memory": memory})
+            order = resolved_options(self._manifest, self._settings, self._max_memory)
+            self._child = self._start({**order, "threads": self._threads})
             opened = self._child.opened()
             self._resolved = settle(self._manifest, opened, max_memory=self._max_memory)
         assert self._resolved is not None

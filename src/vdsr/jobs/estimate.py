@@ -197,9 +197,8 @@ def _tried(
     seconds = size = pixels = 0.0
     with (
         Upscaler(
-            **resolved_options(manifest, settings),
+            **resolved_options(manifest, settings, options.max_memory),
             threads=options.threads,
-            max_memory=options.max_memory,
         ) as upscaler,
         tempfile.TemporaryDirectory(prefix="vdsr-") as folder,
     ):

@@ -85,9 +85,20 @@ class Resolved:
     workers: int
 
 
-def resolved_options(manifest: Manifest, settings: JobSettings) -> dict[str, Any]:
-    """What an `Upscaler` is opened with: what `auto` stood for when the job began."""
-    options = settings.upscaler
+def resolved_options(
+    manifest: Manifest, settings: JobSettings, max_memory: int | None
+) -> dict[str, Any]:
+    """What an `Upscaler` is opened with: what `auto` stood for when the job began.
+
+    Args:
+        manifest: of the job.
+        settings: what is asked for.
+        max_memory: bytes that are asked for now; None for those of the job.
+    """
+    known = manifest.value("memory")
+    if max_memory is None and known is not None:
+        max_memory = int(known.split()[0])
+    options = settings.upscaler | {"max_memory": max_memory}
     for name in ("backend", "precision"):
         if options[name] == "auto":
             options[name] = manifest.value(name) or "auto"

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.jobs.balance import Balance, balance
@@ -71,6 +72,54 @@ class RunOptions:
     resume: bool | None = None
 
 
+class Crews(Protocol):
+    """What has pictures done, see `Crew`: one crew, or several that share the pictures.
+
+    Attributes:
+        worker: as whom they take pictures.
+        stopped: why nothing more is begun; None while there is no reason.
+    """
+
+    worker: Worker
+    stopped: str | None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in work, and nothing is left to be written down."""
+
+    def step(self, scan: int) -> None:
+        """Take notice of what was done, write it down, and claim more."""
+
+    def stop_for_disk(self) -> None:
+        """Begin nothing more: the disk is full."""
+
+    def pause(self, stop: bool) -> None:
+        """Stop what is in work, or let it go on."""
+
+    def end(self) -> None:
+        """End it all, whatever is in work."""
+
+
+class Gather(Protocol):
+    """Makes `Crews`; the arguments are those of `Crew`."""
+
+    def __call__(
+        self,
+        manifest: Manifest,
+        worker: Worker,
+        output: Path,
+        work: Path,
+        settings: JobSettings,
+        tally: Tally,
+        *,
+        overwrite: bool,
+        threads: int | None,
+        max_memory: int | None,
+        resume: bool | None,
+    ) -> Crews:
+        """Make them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobReport:
     """What a run has done, and how the job stands.
@@ -100,6 +149,7 @@ def run_job(
     settings: JobSettings,
     options: RunOptions | None = None,
     show: Show = lambda _: None,
+    gather: Gather = Crew,
 ) -> JobReport:
     """Enlarge many pictures into a folder, or go on with it.
 
@@ -113,6 +163,7 @@ def run_job(
         settings: what is done with each picture.
         options: how the job is run.
         show: called several times a second.
+        gather: makes what has the pictures done; a crew of one process of this machine.
 
     Returns:
         What was done. Pictures that failed are no error: see the balance.
@@ -133,7 +184,8 @@ def run_job(
             others.take_back()
             begin(manifest, settings, others, redo=options.redo)
             with work_folder(output) as work:
-                return _Run(manifest, output, work, settings, options, show, others).run(inputs)
+                run = _Run(manifest, output, work, settings, options, show, others, gather)
+                return run.run(inputs)
     except (UsageError, InputError):
         manifest.close()
         if new:
@@ -186,7 +238,9 @@ class _Run:
         options: RunOptions,
         show: Show,
         others: Others,
+        gather: Gather,
     ) -> None:
+        self._gather = gather
         self._manifest = manifest
         self._output = output
         self._work = work
@@ -203,7 +257,7 @@ class _Run:
 
     def run(self, inputs: Sequence[str | os.PathLike[str]]) -> JobReport:
         worker = Worker(self._manifest, self._output, self._work)
-        crew = Crew(
+        crew = self._gather(
             self._manifest,
             worker,
             self._output,
@@ -252,7 +306,7 @@ class _Run:
         check_outputs(self._manifest, self._output, scan, overwrite=self._options.overwrite)
         return scan
 
-    def _work_off(self, crew: Crew) -> None:
+    def _work_off(self, crew: Crews) -> None:
         """Do what waits, and wait for what others do."""
         looked = 0.0
         while True:
@@ -282,7 +336,7 @@ class _Run:
         )
         return bool(row["count"])
 
-    def _watch(self, inputs: Sequence[str | os.PathLike[str]], crew: Crew) -> None:
+    def _watch(self, inputs: Sequence[str | os.PathLike[str]], crew: Crews) -> None:
         """Wait a little, look for new files, and do them."""
         start = time.monotonic()
         self._scan = self._enrol(self._find(inputs), again=False)
@@ -308,7 +362,7 @@ class _Run:
         waiting = max(0, self._pictures - self._tally.pictures)
         self._show(self._tally.progress_of(phase, waiting, self._waiting_bytes))
 
-    def _report(self, crew: Crew) -> JobReport:
+    def _report(self, crew: Crews) -> JobReport:
         if self._settings.compare is not None and crew.stopped is None:
             pages = Path(self._settings.compare)
             # One is also missing where an earlier run was killed before it came to this.

@@ -1,0 +1,1 @@
+"""The work of one machine on many, by Ray."""

@@ -1,0 +1,190 @@
+"""A folder job on a cluster makes the bytes of one machine, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+
+from mixed_folder import identities, mixed_folder, start, tree
+from networks import small_network
+from ray_cluster import PATIENCE, RayCluster, wait
+from vdsr.jobs.manifest import MANIFEST
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder with broken pictures among others, a model, and what one machine made of it."""
+
+    folder: Path
+    model: Path
+    whole: Path
+    errors: list[str]
+
+    def command(self, out: Path, *options: str) -> tuple[str | Path, ...]:
+        return ("upscale", self.folder, out, "-s", "2", "-m", self.model, "-q", *options)
+
+
+def ended(process: object) -> tuple[int, list[str]]:
+    _, err = process.communicate(timeout=PATIENCE)  # type: ignore[attr-defined]
+    assert "Traceback" not in err, err
+    lines = [line for line in err.splitlines() if line.startswith("vdsr: error: ")]
+    return process.returncode, sorted(lines)  # type: ignore[attr-defined]
+
+
+def job(place: Path, count: int, broken: int, side: int) -> Job:
+    model = place / "small.onnx"
+    model.write_bytes(small_network().data)
+    mixed_folder(place / "in", count, broken, side=side)
+    found = Job(place / "in", model, place / "whole", [])
+    code, errors = ended(start(*found.command(found.whole)))
+    assert (code, len(errors)) == (1, broken)
+    assert len(tree(found.whole)) == count - broken
+    return Job(found.folder, model, found.whole, errors)
+
+
+def check_end(one: Job, out: Path, process: object) -> None:
+    assert ended(process) == (1, one.errors)
+    assert tree(out) == tree(one.whole)
+
+
+def has_suspects(out: Path) -> bool:
+    """Whether a picture that was in work when an actor died has not been done again."""
+    with sqlite3.connect(out / MANIFEST) as db:
+        (count,) = db.execute("SELECT count(*) FROM pictures WHERE crashes > 0").fetchone()
+    return bool(count)
+
+
+def kill_an_actor(cluster: RayCluster) -> Callable[[], bool]:
+    def kill() -> bool:
+        for pid in cluster.actors()[:1]:
+            os.kill(pid, signal.SIGKILL)
+            return True
+        return False
+
+    return kill
+
+
+def test_a_cluster_makes_the_same_bytes(cluster: RayCluster, tmp_path: Path):
+    one = job(tmp_path, 21, 3, 12)
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    check_end(one, tmp_path / "out", start(*one.command(tmp_path / "out", *options)))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return job(tmp_path_factory.mktemp("large"), 300, 12, 96)
+
+
+@pytest.mark.slow
+def test_actors_killed_ten_times(cluster: RayCluster, large: Job, tmp_path: Path):
+    out = tmp_path / "out"
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    process = start(*large.command(out, *options))
+    seen: dict[str, tuple[int, int]] = {}
+    for kill in range(10):
+        goal = len(seen) + 10
+        wait(lambda goal=goal: len(identities(out)) >= goal and not has_suspects(out))
+        seen = identities(out)
+        wait(kill_an_actor(cluster))
+        assert process.poll() is None, kill
+    check_end(large, out, process)
+    now = identities(out)
+    assert {name: now[name] for name in seen} == seen  # none was made again
+
+
+@pytest.mark.slow
+def test_a_node_killed_ten_times(cluster: RayCluster, large: Job, tmp_path: Path):
+    out = tmp_path / "out"
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    process = start(*large.command(out, *options))
+    seen: dict[str, tuple[int, int]] = {}
+    for kill in range(10):
+        here = len(cluster.actors())
+        node = cluster.add_node(1)
+        try:
+            wait(lambda here=here: len(cluster.actors()) > here or process.poll() is not None)
+            goal = len(seen) + 8
+            wait(lambda goal=goal: len(identities(out)) >= goal)
+            seen = identities(out)
+        finally:
+            cluster.remove_node(node)
+        assert process.poll() is None, kill
+        # No picture is held to have ended a machine.
+        assert not has_suspects(out)
+    check_end(large, out, process)
+    now = identities(out)
+    assert {name: now[name] for name in seen} == seen
+
+
+@pytest.mark.slow
+def test_the_driver_killed_and_started_again(cluster: RayCluster, large: Job, tmp_path: Path):
+    out = tmp_path / "out"
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    seen: dict[str, tuple[int, int]] = {}
+    for _ in range(3):
+        process = start(*large.command(out, *options))
+        goal = len(seen) + 20
+        wait(lambda goal=goal: len(identities(out)) >= goal)
+        process.kill()
+        process.communicate()
+        now = identities(out)
+        assert {name: now.get(name) for name in seen} == seen
+        seen = now
+    assert len(seen) < len(tree(large.whole))
+    check_end(large, out, start(*large.command(out, *options)))
+    now = identities(out)
+    assert {name: now[name] for name in seen} == seen
+
+
+@pytest.mark.slow
+def test_two_drivers_share_the_work(cluster: RayCluster, large: Job, tmp_path: Path):
+    out = tmp_path / "out"
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    here = start(*large.command(out, *options))
+    there = start(*large.command(out))
+    check_end(large, out, here)
+    check_end(large, out, there)
+
+
+@pytest.mark.slow
+def test_a_picture_that_kills_its_actor_is_quarantined(
+    cluster: RayCluster, large: Job, tmp_path: Path
+):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c", "d", "killer", "x", "y", "z"):
+        pixels = rng.integers(0, 256, (8, 9, 3)).astype(np.uint8)
+        pyvips.Image.new_from_array(pixels).write_to_file(str(folder / f"{name}.png"))
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    command = ("upscale", folder, out, "-s", "2", "-m", large.model, *options)
+    code, (line,) = ended(start(*command))
+    assert code == 1
+    assert "killer.png: in quarantine" in line
+    assert "--retry-failed" in line
+    assert len(tree(out)) == 7
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine(large: Job, tmp_path: Path):
+    pytest.importorskip("ray", reason="needs Ray, of the extra 'cluster'")
+    out = tmp_path / "out"
+    check_end(large, out, start(*large.command(out, "--cluster", "local")))
+
+
+def test_no_cluster_at_an_address(tmp_path: Path):
+    pytest.importorskip("ray", reason="needs Ray, of the extra 'cluster'")
+    (tmp_path / "in").mkdir()
+    command = ("upscale", tmp_path / "in", tmp_path / "out", "--cluster", "127.0.0.1:9")
+    code, (line,) = ended(start(*command))
+    assert code == 1
+    assert "127.0.0.1:9: no Ray cluster can be reached there" in line
+    assert not (tmp_path / "out").exists()
