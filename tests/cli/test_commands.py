@@ -130,7 +130,6 @@ def test_sizes(vdsr, picture: Path, small_model: Path, options: list[str], expec
         (["--width", "400"], "20x14 px would grow by 20: 16 at most"),
         (["--restore", "--scale", "2"], "restore keeps the size"),
         (["--tile", "0"], "a tile is at least 1 px, not 0"),
-        (["--threads", "0"], "at least 1 thread, not 0"),
         (["--max-memory", "lots"], "'lots' is not a size: write 512MiB or 2GiB"),
         (["--quality", "90"], "png is lossless: a quality does not apply to it"),
         (["--format", "bmp"], "unknown format 'bmp'"),

@@ -305,7 +305,6 @@ USAGE: dict[str, tuple[str, ...]] = {
     "unknown format": ("out.png", "--format", "bmp"),
     "memory of no size": ("out.png", "--max-memory", "much"),
     "little memory": ("out.png", "--max-memory", "1MiB"),
-    "no threads": ("out.png", "--threads", "0"),
     "no tile": ("out.png", "--tile", "0"),
     "int8": ("out.png", "--precision", "int8"),
     "unknown precision": ("out.png", "--precision", "fp8"),
@@ -340,6 +339,7 @@ def test_halves_where_the_processor_has_them_and_nowhere_else(
 def test_options_that_do_not_exist(vdsr: Command, tmp_path: Path) -> None:
     assert vdsr(good(tmp_path), tmp_path / "out.png", "--sharpen").code == 2
     assert vdsr(good(tmp_path), tmp_path / "out.png", "--scale", "two").code == 2
+    assert vdsr(good(tmp_path), tmp_path / "out.png", "--threads", "0").code == 2
     assert vdsr(good(tmp_path)).code == 2
 
 

@@ -15,6 +15,25 @@ Model = Annotated[
         help="A shipped model, or a model file; auto chooses by damage.",
     ),
 ]
+Backend = Annotated[
+    str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="auto, fp32, fp16 or int8; auto is int8 for a shipped model where it is faster.",
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Working memory, as 512MiB or 2GiB. (default: half of what is free)",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="CPU threads. (default: all cores)"),
@@ -42,6 +61,27 @@ InPlace = Annotated[
     typer.Option("--in-place", help="Replace the input itself, once the new picture is whole."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale", "-s", metavar="X", help="Factor for both sides, above 1 up to 16. (default: 4)"
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option("--width", metavar="N", help="Width in px; the height follows, or --height."),
+]
+Height = Annotated[
+    int | None,
+    typer.Option("--height", metavar="N", help="Height in px; the width follows, or --width."),
+]
+Fit = Annotated[
+    str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
+]
+Restore = Annotated[
+    bool, typer.Option("--restore", help="Keep the size: run the network on it as it is.")
+]
 
 Compression = Annotated[
     str | None,

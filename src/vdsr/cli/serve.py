@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vdsr.cli.console import say
-from vdsr.cli.options import Model, Threads
+from vdsr.cli.options import Backend, Model, Precision, Threads
 from vdsr.errors import VdsrError
 from vdsr.extras import require
 
@@ -22,12 +22,8 @@ def serve(
         int, typer.Option("--port", metavar="N", help="Where it listens; 0 for any.")
     ] = 8000,
     model: Model = "auto",
-    backend: Annotated[
-        str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="auto, fp32, fp16 or int8.")
-    ] = "auto",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
     threads: Threads = None,
     workers: Annotated[
         int | None,

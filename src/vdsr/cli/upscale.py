@@ -11,17 +11,26 @@ import typer
 from vdsr.cli.console import check_outputs
 from vdsr.cli.folder import is_folder_job, upscale_folder
 from vdsr.cli.options import (
+    Backend,
     Compression,
+    Fit,
+    Height,
     InPlace,
     Json,
+    MaxMemory,
     Model,
     OutputFormat,
     Overwrite,
+    Precision,
     Pyramid,
     Quality,
     Quiet,
+    Restore,
     Resume,
+    Scale,
+    Threads,
     Tiled,
+    Width,
 )
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.picture import upscale_picture
@@ -53,58 +62,22 @@ def upscale(
             " None with --in-place.",
         ),
     ],
-    scale: Annotated[
-        float | None,
-        typer.Option(
-            "--scale",
-            "-s",
-            metavar="X",
-            help="Factor for both sides, above 1 up to 16. (default: 4)",
-        ),
-    ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option("--width", metavar="N", help="Width in px; the height follows, or --height."),
-    ] = None,
-    height: Annotated[
-        int | None,
-        typer.Option("--height", metavar="N", help="Height in px; the width follows, or --width."),
-    ] = None,
-    fit: Annotated[
-        str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
-    ] = None,
-    restore: Annotated[
-        bool, typer.Option("--restore", help="Keep the size: run the network on the picture as is.")
-    ] = False,
+    scale: Scale = None,
+    width: Width = None,
+    height: Height = None,
+    fit: Fit = None,
+    restore: Restore = False,
     model: Model = "auto",
-    backend: Annotated[
-        str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
-    ] = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            "--precision",
-            metavar="NAME",
-            help="auto, fp32, fp16 or int8; auto is int8 for a shipped model where it is faster.",
-        ),
-    ] = "auto",
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            "--max-memory",
-            metavar="SIZE",
-            help="Working memory, as 512MiB or 2GiB. (default: half of what is free)",
-        ),
-    ] = None,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    max_memory: MaxMemory = None,
     tile: Annotated[
         int | None,
         typer.Option(
             "--tile", metavar="N", help="Largest side of a tile in px. (default: by memory)"
         ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads. (default: all cores)")
-    ] = None,
+    threads: Threads = None,
     format: OutputFormat = None,
     quality: Quality = None,
     compression: Compression = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vdsr.cli.console import check_outputs, report
-from vdsr.cli.options import Json, Quiet, Threads
+from vdsr.cli.options import Json, MaxMemory, Quiet, Threads
 from vdsr.cli.progress import PictureDisplay
 
 
@@ -37,10 +37,7 @@ def verify(
         ),
     ] = 0.0,
     threads: Threads = None,
-    max_memory: Annotated[
-        str | None,
-        typer.Option("--max-memory", metavar="SIZE", help="Working memory, as 512MiB or 2GiB."),
-    ] = None,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:

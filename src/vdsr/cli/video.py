@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vdsr.cli.console import INTERRUPTED, check_outputs, duration, report, say
-from vdsr.cli.options import Json, Model, Overwrite, Quiet
+from vdsr.cli.options import (
+    Backend,
+    Fit,
+    Height,
+    Json,
+    MaxMemory,
+    Model,
+    Overwrite,
+    Precision,
+    Quiet,
+    Restore,
+    Scale,
+    Threads,
+    Width,
+)
 from vdsr.cli.parsing import parse_box, parse_seconds
 from vdsr.cli.progress import FilmDisplay
 
@@ -27,29 +41,11 @@ def video(
             help="The enlarged film: .mkv, .mp4, .m4v, .mov, .webm, .gif, .apng, .png or .webp.",
         ),
     ],
-    scale: Annotated[
-        float | None,
-        typer.Option(
-            "--scale",
-            "-s",
-            metavar="X",
-            help="Factor for both sides, above 1 up to 16. (default: 4)",
-        ),
-    ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option("--width", metavar="N", help="Width in px; the height follows, or --height."),
-    ] = None,
-    height: Annotated[
-        int | None,
-        typer.Option("--height", metavar="N", help="Height in px; the width follows, or --width."),
-    ] = None,
-    fit: Annotated[
-        str | None, typer.Option("--fit", metavar="WxH", help="Largest size that fits in this box.")
-    ] = None,
-    restore: Annotated[
-        bool, typer.Option("--restore", help="Keep the size: run the network on it as it is.")
-    ] = False,
+    scale: Scale = None,
+    width: Width = None,
+    height: Height = None,
+    fit: Fit = None,
+    restore: Restore = False,
     codec: Annotated[
         str | None,
         typer.Option(
@@ -132,23 +128,10 @@ def video(
         ),
     ] = 240,
     model: Model = "vdsr",
-    backend: Annotated[
-        str, typer.Option("--backend", metavar="NAME", help="auto, openvino, onnxruntime or torch.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="auto, fp32, fp16 or int8.")
-    ] = "auto",
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            "--max-memory",
-            metavar="SIZE",
-            help="Working memory, as 512MiB or 2GiB. (default: half of what is free)",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads. (default: all cores)")
-    ] = None,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    max_memory: MaxMemory = None,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = None,

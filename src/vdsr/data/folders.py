@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdsr.data import leaks
 from vdsr.data.leaks import Fingerprint
@@ -17,6 +18,7 @@ from vdsr.imaging.files import SUFFIXES, PictureReader
 from vdsr.inputs import is_folder
 
 File = tuple[Path, Path]
+Levels = NDArray[np.float32]
 
 
 def files_in(folders: Sequence[Path]) -> list[File]:
@@ -94,13 +96,11 @@ def read_luma(path: Path) -> Luma:
     Raises:
         InputError: if it cannot be read.
     """
-    reader = PictureReader(path)
-    peak = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[reader.dtype]
     rows = []
-    for strip in reader.strips():
-        samples = np.moveaxis(strip, -1, 0).astype(np.float32) * np.float32(255.0 / peak)
-        y = STUDIO.luma(samples[:3]) if reader.bands >= 3 else samples[0]
-        rows.append(np.clip(np.floor(y + 0.5), 0, 255).astype(np.uint8))
+    for levels in _levels(path):
+        color = levels.shape[-1] >= 3
+        y = STUDIO.luma(np.moveaxis(levels[..., :3], -1, 0)) if color else levels[..., 0]
+        rows.append(_rounded(y))
     return np.concatenate(rows)
 
 
@@ -113,14 +113,24 @@ def read_rgb(path: Path) -> Picture:
     Raises:
         InputError: if it cannot be read.
     """
+    rows = []
+    for levels in _levels(path):
+        color = levels.shape[-1] >= 3
+        rows.append(_rounded(levels[..., :3] if color else np.repeat(levels[..., :1], 3, -1)))
+    return np.concatenate(rows)
+
+
+def _levels(path: Path) -> Iterator[Levels]:
+    """Strips of a picture, float32 `[H, W, bands]` in 0..255, transparency too."""
     reader = PictureReader(path)
     peak = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[reader.dtype]
-    rows = []
     for strip in reader.strips():
-        colors = strip[..., :3] if reader.bands >= 3 else np.repeat(strip[..., :1], 3, -1)
-        levels = np.asarray(colors, np.float32) * np.float32(255.0 / peak)
-        rows.append(np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8))
-    return np.concatenate(rows)
+        yield strip.astype(np.float32) * np.float32(255.0 / peak)
+
+
+def _rounded(levels: Levels) -> NDArray[np.uint8]:
+    rounded: NDArray[np.uint8] = np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _luma(picture: Picture) -> Luma:

@@ -23,8 +23,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from vdsr.errors import UsageError
-from vdsr.evaluation.cases import Case, Network, Plane, Planes, Reading, rounded
-from vdsr.evaluation.file_protocol import as_picture, as_planes, luma_plane
+from vdsr.evaluation.cases import Case, Network, Plane, Planes, rounded
+from vdsr.evaluation.file_protocol import as_picture, as_planes, picture_readings
 from vdsr.imaging.color import FULL
 from vdsr.imaging.degrade import enlarge, shrink
 from vdsr.imaging.files.jpeg_tables import quantization_tables
@@ -102,15 +102,7 @@ def prepare_damaged(original: Picture, scale: int, protocol: DamagedProtocol) ->
         return network.picture(file or given, scale)
 
     border = 0 if scale == 1 else scale
-    luma = Reading(
-        view=luma_plane,
-        original=luma_plane(original),
-        low=luma_plane(given),
-        border=border,
-    )
-    color = Reading(
-        view=as_planes, original=as_planes(original), low=as_planes(given), border=border
-    )
+    luma, color = picture_readings(original, given, border)
     return Case(
         bicubic=enlarged,
         bicubic_seconds=seconds,

@@ -39,10 +39,7 @@ def prepare_file(original: NDArray[np.uint8], scale: int) -> Case:
     def restore(network: Network) -> tuple[NDArray[np.uint8], float]:
         return network.picture(low, scale)
 
-    luma = Reading(
-        view=luma_plane, original=luma_plane(original), low=luma_plane(low), border=scale
-    )
-    color = Reading(view=as_planes, original=as_planes(original), low=as_planes(low), border=scale)
+    luma, color = picture_readings(original, low, scale)
     return Case(
         bicubic=enlarged,
         bicubic_seconds=seconds,
@@ -50,6 +47,23 @@ def prepare_file(original: NDArray[np.uint8], scale: int) -> Case:
         reading=luma,
         further={"rgb": color},
     )
+
+
+def picture_readings(
+    original: NDArray[np.uint8], low: NDArray[np.uint8], border: int
+) -> tuple[Reading, Reading]:
+    """How 8-bit pictures are measured: by their luma, and by all channels together.
+
+    Args:
+        original: uint8 `[H, W]` or `[H, W, 3]`.
+        low: the picture that was restored, of the same channels.
+        border: px that are shaved off every side.
+    """
+    luma, color = (
+        Reading(view=view, original=view(original), low=view(low), border=border)
+        for view in (luma_plane, as_planes)
+    )
+    return luma, color
 
 
 def as_planes(picture: NDArray[np.uint8]) -> Planes:

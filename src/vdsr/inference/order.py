@@ -18,8 +18,8 @@ from vdsr.inference.plan import OnProgress
 from vdsr.inference.target import Target
 
 
-class SizeOptions(TypedDict, total=False):
-    """What a picture becomes: the fields of `Target`, or a `Target`, and how. Nothing is x4."""
+class TargetOptions(TypedDict, total=False):
+    """A size: the fields of `Target`, or a `Target`. Nothing is x4."""
 
     scale: float | None
     width: int | None
@@ -27,6 +27,11 @@ class SizeOptions(TypedDict, total=False):
     fit: tuple[int, int] | None
     restore: bool
     target: Target | None
+
+
+class SizeOptions(TargetOptions, total=False):
+    """What a picture becomes, and how."""
+
     page: int | None
     consistent: bool
     ensemble: bool
@@ -49,15 +54,9 @@ class FileOptions(SizeOptions, total=False):
     resume: bool | None
 
 
-class FilmOptions(TypedDict, total=False):
+class FilmOptions(TargetOptions, total=False):
     """What is to become of a film: the fields of `vdsr.video.order.FilmOrder`."""
 
-    scale: float | None
-    width: int | None
-    height: int | None
-    fit: tuple[int, int] | None
-    restore: bool
-    target: Target | None
     codec: str | None
     crf: int | None
     preset: str | None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import zlib
 
+from vdsr.imaging.files.exif import PREFIX
+
 XMP = b"XML:com.adobe.xmp\0"
 
 _RAW = b"Raw profile type "
 _APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_EXIF_PREFIX = b"Exif\0\0"
 _MAX_BYTES = 16 << 20
 
 
@@ -40,7 +41,7 @@ def profile(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
 def _named(kind: bytes, held: bytes) -> tuple[str, bytes] | None:
     """What an unpacked profile is."""
     if kind in (b"exif", b"app1") and not held.startswith(_APP1_XMP):
-        return "raw exif", held.removeprefix(_EXIF_PREFIX)
+        return "raw exif", held.removeprefix(PREFIX)
     if kind in (b"exif", b"app1", b"xmp"):
         return "raw xmp", held.removeprefix(_APP1_XMP)
     if kind in (b"iptc", b"8bim") and held.startswith(b"8BIM"):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vdsr.errors import FileError, InputError, OutputError
+from vdsr.imaging.files.exif import PREFIX
 from vdsr.imaging.files.tiff_structure import (
     LONG,
     LONG8,
@@ -30,7 +31,6 @@ from vdsr.imaging.files.tiff_structure import (
     serialize,
 )
 
-EXIF_PREFIX = b"Exif\0\0"
 # DocumentName, ImageDescription, Make, Model, PageName, XPosition, YPosition, PageNumber,
 # Software, DateTime, Artist, HostComputer, TargetPrinter, Copyright; those of Windows: Rating,
 # RatingPercent, XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject; PrintIM; and of DNG:
@@ -82,7 +82,7 @@ def read_exif(path: Path, at: int | None = None) -> bytes | None:
 
 def _block(directory: Directory) -> bytes:
     data = serialize(directory, Layout("<", big=False), len(_BLOCK_HEADER))
-    return EXIF_PREFIX + _BLOCK_HEADER + data
+    return PREFIX + _BLOCK_HEADER + data
 
 
 def is_preview(path: Path) -> bool:
@@ -119,7 +119,7 @@ def shortened(exif: bytes, limit: int) -> tuple[bytes, tuple[int, ...]]:
     Raises:
         FileError: if `exif` is malformed.
     """
-    block = TiffReader(io.BytesIO(exif.removeprefix(EXIF_PREFIX)), "the EXIF is damaged")
+    block = TiffReader(io.BytesIO(exif.removeprefix(PREFIX)), "the EXIF is damaged")
     directory = _gather(block, block.first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
     gone: list[int] = []
     while len(result := _block(directory)) > limit:
@@ -165,7 +165,7 @@ def write_exif(
     where = f"{path}: EXIF cannot be added"
     directory: Directory = dict(more or {})
     if exif:
-        data = io.BytesIO(exif.removeprefix(EXIF_PREFIX))
+        data = io.BytesIO(exif.removeprefix(PREFIX))
         block = TiffReader(data, f"{where}: the EXIF is damaged")
         directory |= _gather(block, block.first, _SUBDIRECTORIES, DESCRIPTIVE_TAGS)
     try:
