@@ -52,6 +52,12 @@ PUBLISHED: dict[str, dict[str, dict[tuple[str, int], tuple[float, float | None]]
         },
     },
 }
+# Of `restore-jpeg` on classic5, by quality, PSNR of luma in dB: Dong et al., ICCV 2015, table 2,
+# and Zhang et al., TIP 2017, table IV.
+RESTORED = {
+    "AR-CNN, printed by Dong et al.": {10: 29.03, 20: 31.15, 30: 32.51, 40: 33.34},
+    "DnCNN-3, printed by Zhang et al.": {10: 29.40, 20: 31.63, 30: 32.91, 40: 33.77},
+}
 HEAD = """# Results
 
 Mean PSNR in dB / SSIM. Every table is one protocol; figures of different protocols cannot be \
@@ -90,6 +96,30 @@ def table(rows: Iterable[dict[str, Any]], protocol: str) -> str:
     return "\n".join(lines)
 
 
+def damaged(rows: Iterable[dict[str, Any]]) -> str:
+    """Protocols of damage: a row for every damage, a column for every model, dB and gain."""
+    page = ""
+    here = [row for row in rows if ":" in row["protocol"]]
+    for dataset, scale in dict.fromkeys((row["dataset"], row["scale"]) for row in here):
+        of_it = [row for row in here if (row["dataset"], row["scale"]) == (dataset, scale)]
+        models = list(dict.fromkeys(row["model"] for row in of_it))
+        printed = RESTORED if (dataset, scale) == ("classic5", 1) else {}
+        names = [models[0], *(f"`{model}`" for model in models[1:]), *printed]
+        page += f"\n### {dataset}, {f'x{scale}' if scale > 1 else 'restored'}\n\n"
+        page += f"| | {' | '.join(names)} |\n{'|---' * (len(names) + 1)}|\n"
+        for protocol in dict.fromkeys(row["protocol"] for row in of_it):
+            found = {row["model"]: row["psnr"] for row in of_it if row["protocol"] == protocol}
+            nothing = found[models[0]]
+            cells = [f"{nothing:.2f}"]
+            for model in models[1:]:
+                gain = round(found[model], 2) - round(nothing, 2)
+                cells.append(f"{found[model]:.2f} ({gain:+.2f})")
+            quality = int(protocol.partition(":")[2])
+            cells += [f"{figures[quality]:.2f}" for figures in printed.values()]
+            page += f"| `{protocol}` | {' | '.join(cells)} |\n"
+    return page
+
+
 def main(paths: list[Path], command: list[str], notes: Path | None, goal: Path) -> None:
     rows = [row for path in paths for row in json.loads(path.read_text("utf-8"))]
     records = " ".join(f"benchmarks/records/{path.name}" for path in paths)
@@ -101,6 +131,9 @@ def main(paths: list[Path], command: list[str], notes: Path | None, goal: Path) 
     for protocol, about in PROTOCOLS.items():
         if any(row["protocol"] == protocol for row in rows):
             page += f"\n## `{protocol}`: {about}\n\n{table(rows, protocol)}\n"
+    if any(":" in row["protocol"] for row in rows):
+        page += "\n## JPEGs and noise: PSNR of luma, and what it gains over doing nothing\n"
+        page += damaged(rows)
     if notes is not None:
         page += "\n" + notes.read_text("utf-8")
     goal.write_text(page, encoding="utf-8")

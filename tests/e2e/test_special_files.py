@@ -492,8 +492,9 @@ def test_the_command_with_its_own_model(tmp_path: Path, name: str, output: str) 
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
+    chosen = f"{name}: {report['model']} was chosen: {report['why']}\n" if "why" in report else ""
+    assert (done.returncode, done.stderr) == (0, chosen)
     assert (report["width"], report["height"]) == (3 * WIDTH, 3 * HEIGHT)
     image = pyvips.Image.new_from_buffer((tmp_path / output).read_bytes(), "")
     stored = pyvips.Image.new_from_buffer((tmp_path / name).read_bytes(), "").numpy()

@@ -14,7 +14,7 @@ AUTO = "auto"
 """The model that is chosen picture by picture."""
 
 # For clean and for damaged pictures: the first that is shipped.
-_CLEAN = ("vdsr-fast", "vdsr")
+_CLEAN = ("vdsr", "vdsr-fast")
 _DAMAGED = ("vdsr-photo", *_CLEAN)
 
 # Shipped models have their int8 form beside them under this name.
