@@ -112,7 +112,8 @@ def video(
         typer.Option(
             "--drop",
             metavar="KIND",
-            help="Leave out audio, subtitles, attachments or data; several times: each of them.",
+            help="Leave out audio, subtitles, attachments, video (covers) or data; several times:"
+            " each of them.",
         ),
     ] = None,
     redo: Annotated[

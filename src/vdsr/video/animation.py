@@ -139,10 +139,19 @@ def beside_animation(film: Film, drop: tuple[str, ...]) -> list[str]:
     kinds = {"audio": "audio", "subtitle": "subtitles", "attachment": "attachments"}
     with opened(film.path) as source:
         held = sorted({kinds[s.type] for s in source.streams if s.type in kinds})
+        others = [s for s in source.streams if s.type == "video" and s.index != film.index]
+        beside = {
+            "closed captions": film.captions,
+            "chapters": bool(source.chapters()),
+            "covers and other video": bool(others) and "video" not in drop,
+        }
+    lost = [
+        f"left out: {what}: moving pictures hold none" for what, there in beside.items() if there
+    ]
     left = [kind for kind in held if kind not in drop]
     if left:
         raise UsageError(
             f"{film.path}: moving pictures hold no {' and no '.join(left)}: name a .mkv, or leave"
             f" them out (drop {' '.join(left)})"
         )
-    return []
+    return lost

@@ -117,6 +117,8 @@ class Pictures:
             except av.error.FFmpegError as error:
                 self.damage.messages[f"the file ends early: {error.strerror}"] += 1
                 break
+            except IndexError:  # PyAV, at the end, where a stream began late
+                break
             if packet is None:
                 break
             if self._long_before(packet):

@@ -164,7 +164,7 @@ class FilmWork:
         codec = choose_codec(self.goal, self.film, order.codec)
         pixels = choose_pixels(codec, self.film, order.pix_fmt)
         pad = self._pad(codec, pixels, wide)
-        plan = plan_streams(self.film, self.container, order.drop)
+        plan = plan_streams(self.film, self.container, order.drop, later=self.cut[0] is not None)
         threads = cpu.cores()
         options, lost = encoder_options(
             codec, self.film, pixels, crf=order.crf, preset=order.preset, threads=threads

@@ -268,6 +268,8 @@ def encoder_options(
         options["chroma_sample_location"] = film.siting
         if codec == "av1" and film.siting in _AV1_SITING:
             options["svtav1-params"] = f"chroma-sample-position={_AV1_SITING[film.siting]}"
+    if codec == "hevc":
+        options["a53cc"] = "1"
     if kind.crf is not None:
         options["crf"] = str(kind.crf if crf is None else crf)
     taken = preset or ("4444" if codec == "prores" and pixels.sub_x == 1 else kind.preset)
@@ -275,6 +277,8 @@ def encoder_options(
         options[{"vp9": "cpu-used", "prores": "profile"}.get(codec, "preset")] = taken
     options |= _settled(codec, threads)
     lost = _tell_hdr(codec, film, options)
+    if film.captions and codec not in ("h264", "hevc"):
+        lost.append(f"{codec} cannot carry closed captions: h264 and hevc can")
     return options, lost
 
 

@@ -14,7 +14,7 @@ from vdsr.inference.target import Target, plan_passes
 from vdsr.inference.tiling import MAX_TILE_PIXELS
 from vdsr.video.enlarge import FrameEnlarger, Luma
 from vdsr.video.planes import PlaneFormat, read_planes, write_planes
-from vdsr.video.source import COLOR_TAGS, Film
+from vdsr.video.source import CAPTIONS, COLOR_TAGS, Film
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _TILE_SHARE = 0.5
 _TILE_BYTES = 36.0
 _LEAST_SIDE = 64
-# Side data that are of one picture, and that encoders write: closed captions.
-_CAPTIONS = "A53_CC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +148,7 @@ class FrameMaker:
         height, width = shape
         name = self.enlarger.goal.name
         beside: Any = frame.side_data
-        if any(one.type.name == _CAPTIONS for one in beside):
+        if any(one.type.name == CAPTIONS for one in beside):
             # PyAV hands side data on by this way alone; the pixels are written anew.
             return frame.reformat(width=width, height=height, format=name, interpolation="POINT")
         return av.VideoFrame(width, height, name)

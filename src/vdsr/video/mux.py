@@ -13,7 +13,7 @@ from vdsr.video.formats import CODECS, CROPPING, Coding
 from vdsr.video.matroska import describe, display_size
 from vdsr.video.source import Film, opened
 from vdsr.video.spool import Spool
-from vdsr.video.streams import Kept, StreamPlan, tags
+from vdsr.video.streams import Kept, StreamPlan, cover_data, is_cover, tags
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -52,12 +52,13 @@ def write_film(
 
     with opened(film.path) as source:
         try:
-            _write(file, source, film, coding, spool, plan, cut)
+            moved = _write(file, source, film, coding, spool, plan, cut)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, VdsrError):
                 raise
             raise OutputError(f"{spool.goal}: {coding.container} refuses it: {error}") from error
-    return _shown(file, coding)
+    told = f"damage: {moved} packets beside the pictures had times that were past"
+    return [told] * bool(moved) + _shown(file, coding)
 
 
 def _write(
@@ -68,7 +69,8 @@ def _write(
     spool: Spool,
     plan: StreamPlan,
     cut: Cut,
-) -> None:
+) -> int:
+    """Write it; returns how many packets had times before those of earlier ones."""
     import av
     from av.container import Flags
 
@@ -76,7 +78,7 @@ def _write(
         # Without random numbers in it: the same film gives the same bytes.
         any_goal: Any = goal
         any_goal.flags |= Flags.bitexact.value
-        streams = _streams(source, goal, film, coding, plan)
+        streams = _streams(source, goal, film, coding, plan, later=bool(cut[0]))
         video = streams[film.index]
         _describe(source, goal, cut)
         with usual_scheduling():
@@ -84,9 +86,25 @@ def _write(
         _check_extradata(spool, video)
         packets = _video_packets(spool, film, cut)
         others = _other_packets(source, film, plan, cut)
+        latest: dict[int, Fraction] = {}
+        moved = 0
         for index, packet in _by_time(packets, others):
             packet.stream = video if index is None else streams[index]
+            if index is not None and not is_cover(source.streams[index]):
+                moved += _moved(packet, latest.get(index))
+                latest[index] = packet.dts * packet.time_base
             goal.mux(packet)
+    return moved
+
+
+def _moved(packet: Any, latest: Fraction | None) -> bool:  # noqa: ANN401
+    """Whether a packet was before the one before it, as in damaged films: now it is not."""
+    least = packet.dts if latest is None else -(-latest // packet.time_base)
+    late = least > packet.dts
+    packet.dts = max(packet.dts, int(least))
+    if packet.pts is not None:
+        packet.pts = max(packet.pts, packet.dts)
+    return bool(late)
 
 
 def _shown(file: IO[bytes], coding: Coding) -> list[str]:
@@ -103,7 +121,13 @@ def _shown(file: IO[bytes], coding: Coding) -> list[str]:
 
 
 def _streams(
-    source: InputContainer, goal: OutputContainer, film: Film, coding: Coding, plan: StreamPlan
+    source: InputContainer,
+    goal: OutputContainer,
+    film: Film,
+    coding: Coding,
+    plan: StreamPlan,
+    *,
+    later: bool,
 ) -> dict[int, Any]:
     """The streams of the goal, by the index of the input's, in its order."""
     kept = {one.index: one for one in plan.kept}
@@ -125,9 +149,12 @@ def _streams(
                 any_stream.data,
             )
             continue
+        elif (attached := kept[stream.index].attached) is not None:
+            goal.add_attachment(*attached, cover_data(film.path, stream.index))
+            continue
         else:
             new = _copied(goal, stream, kept[stream.index])
-        for name, value in tags(stream.metadata).items():
+        for name, value in tags(stream.metadata, later=later).items():
             new.metadata[name] = value
         new.disposition = stream.disposition
         made[stream.index] = new
@@ -141,7 +168,7 @@ def _copied(goal: OutputContainer, stream: Stream, kept: Kept) -> Stream:
 
 
 def _describe(source: InputContainer, goal: OutputContainer, cut: Cut) -> None:
-    goal.metadata.update(tags(source.metadata))
+    goal.metadata.update(tags(source.metadata, later=bool(cut[0])))
     chapters = []
     for one in source.chapters():
         base = one["time_base"] or Fraction(1)
@@ -196,26 +223,15 @@ def _other_packets(
     source: InputContainer, film: Film, plan: StreamPlan, cut: Cut
 ) -> Iterator[tuple[float, int, Any]]:
     """The packets of the other streams, as they come."""
-    import av
-
-    kept = {one.index: one for one in plan.kept}
+    kept = {one.index: one for one in plan.kept if one.attached is None}
     streams = [s for s in source.streams if s.index in kept and s.type != "attachment"]
     if not streams:
         return
     if cut[0] and not film.clocked:
         source.seek(int(cut[0] * 1_000_000))
-    packets = source.demux(*streams)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:  # said of the pictures already
-            return
-        if packet is None:
-            return
-        if packet.size == 0 and packet.pts is None:  # the end of a stream
-            continue
+    for packet in _with_dts(_demuxed(source, streams)):
         index = packet.stream_index
-        cover = packet.stream.type == "video"
+        cover = is_cover(packet.stream)
         if packet.dts is None:
             if packet.pts is None and not cover:
                 continue
@@ -224,6 +240,34 @@ def _other_packets(
         fitted = packet if cover else _fitted(packet, kept[index], cut)
         if fitted is not None:
             yield float((fitted.dts or 0) * fitted.time_base), index, fitted
+
+
+def _demuxed(source: InputContainer, streams: list[Any]) -> Iterator[Any]:
+    import av
+
+    try:
+        for packet in source.demux(*streams):
+            if packet.size or packet.pts is not None:  # else it is the end of a stream
+                yield packet
+    except (av.error.FFmpegError, IndexError):  # see `Pictures`, which tells of it
+        return
+
+
+def _with_dts(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets with times of decoding, which Matroska does not tell of a video's first ones."""
+    held: dict[int, list[Any]] = {}
+    for packet in packets:
+        first = held.setdefault(packet.stream_index, [])
+        if packet.dts is None and packet.pts is not None and packet.stream.type == "video":
+            first.append(packet)
+            continue
+        for i, one in enumerate(first):
+            one.dts = packet.dts - (len(first) - i) * (packet.duration or 1)
+            yield one
+        first.clear()
+        yield packet
+    for first in held.values():
+        yield from first
 
 
 def _count_from(begin: Fraction, packet: Any) -> None:  # noqa: ANN401

@@ -93,7 +93,8 @@ class FilmOrder:
         strict: whether damage, and what cannot be kept, is an error.
         start, end: seconds of the film; None is all of it.
         preview: seconds of a clip, bicubic beside the result; None is the film.
-        drop: kinds of streams that are left out: `audio`, `subtitles`, `attachments`, `data`.
+        drop: kinds of streams that are left out: `audio`, `subtitles`, `attachments`,
+            `video` (covers, and others beside the film), `data`.
         overwrite: whether an existing output may be replaced.
         redo: whether what an interrupted run of other settings left is thrown away.
         segment: pictures between two points from which an interrupted run goes on.

@@ -36,6 +36,8 @@ _DYNAMIC = {
     "DOVI_METADATA": "Dolby Vision",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
+# Side data of a picture: closed captions, which encoders of H.264 and HEVC write.
+CAPTIONS = "A53_CC"
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _log_level = threading.Lock()
 
@@ -63,6 +65,7 @@ class Film:
         matrix: of display, nine numbers as they are stored; None where nothing is turned.
         mastering, light: side data of HDR10, as FFmpeg's structures; None where there are none.
         dynamic: names of dynamic HDR data, which cannot be kept.
+        captions: whether there are closed captions in its first pictures.
         interlaced: whether the first pictures are flagged so.
         clocked: whether the container's times are those of a clock that runs on.
         begin: seconds that this clock shows at the beginning; times are counted from there.
@@ -89,6 +92,7 @@ class Film:
     light: bytes | None
     dynamic: tuple[str, ...]
     interlaced: bool
+    captions: bool = False
     clocked: bool = False
     begin: Fraction = Fraction(0)
 
@@ -180,6 +184,7 @@ def examine(path: Path) -> Film:
             light=side.get("CONTENT_LIGHT_LEVEL"),
             dynamic=tuple(sorted({_DYNAMIC[name] for name in side if name in _DYNAMIC})),
             interlaced=interlaced,
+            captions=CAPTIONS in side,
             clocked=clocked,
             begin=Fraction(container.start_time or 0, 1_000_000) if clocked else Fraction(0),
         )

@@ -15,8 +15,10 @@ from vdsr.video.source import Film, opened
 if TYPE_CHECKING:
     from av.stream import Stream
 
-KINDS = ("audio", "subtitles", "attachments", "data")
+KINDS = ("audio", "subtitles", "attachments", "video", "data")
 _KIND = {"audio": "audio", "subtitle": "subtitles", "attachment": "attachments", "video": "video"}
+# Matroska holds covers as attachments of these names (matroska.org/technical/attachments.html).
+_COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 # Subtitles that are plain text in packets, and what each container holds of them.
 _TEXTS = {"subrip", "mov_text", "webvtt", "text"}
 _TEXT_OF = {"matroska": "subrip", "webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
@@ -27,6 +29,7 @@ _OWN_TAGS = re.compile(
     r"|NUMBER_OF_.*|vendor_id|creation_time",
     re.IGNORECASE,
 )
+_TIME_CODE = "timecode"
 # What an MP4 or MOV holds as tags (libavformat/movenc.c); others are left out by it.
 _MP4_TAGS = frozenset(
     re.findall(
@@ -48,11 +51,13 @@ class Kept:
         index: in the input.
         codec: `copy`, or the kind of subtitles that it is converted to.
         convert: from the packets' bytes before to those after; none are left out.
+        attached: name and kind of the attachment that a cover becomes.
     """
 
     index: int
     codec: str = "copy"
     convert: Callable[[bytes], bytes] | None = None
+    attached: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +73,16 @@ class StreamPlan:
     lost: tuple[str, ...]
 
 
-def plan_streams(film: Film, container: str, drop: tuple[str, ...]) -> StreamPlan:
+def plan_streams(
+    film: Film, container: str, drop: tuple[str, ...], *, later: bool = False
+) -> StreamPlan:
     """Settle what becomes of the other streams.
 
     Args:
         film: the film.
         container: of the goal, as FFmpeg names it.
         drop: kinds that are left out, of `KINDS`.
+        later: whether the result begins later than the film.
 
     Raises:
         UsageError: for a stream that the container cannot hold, and that is not left out.
@@ -95,17 +103,36 @@ def plan_streams(film: Film, container: str, drop: tuple[str, ...]) -> StreamPla
                 lost.append(f"left out, as asked for: {_told(stream)}")
             elif kind == "data":
                 # Chapters and time codes are made anew from what is kept of them.
-                if not (source.chapters() or "timecode" in stream.metadata):
+                if not (source.chapters() or _TIME_CODE in stream.metadata):
                     lost.append(f"left out: {_told(stream)}: nothing can write it again")
+            elif is_cover(stream) and container not in ("matroska", "mp4"):
+                lost.append(f"left out: {container} holds no cover: {_told(stream)}")
             else:
                 kept.append(_kept(film.path, stream, container, goal))
         lost += _lost_tags(source, container)
+        if later and any(_TIME_CODE in held.metadata for held in (source, *source.streams)):
+            lost.append("left out: the time code, which is of the film's beginning")
     return StreamPlan(kept=tuple(kept), lost=tuple(lost))
 
 
-def tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags without those that a container makes by itself."""
-    return {k: v for k, v in metadata.items() if not _OWN_TAGS.fullmatch(k)}
+def tags(metadata: dict[str, str], *, later: bool = False) -> dict[str, str]:
+    """Tags without those that a container makes by itself, or that are of the film's beginning."""
+    left = _OWN_TAGS if not later else re.compile(f"{_OWN_TAGS.pattern}|{_TIME_CODE}", re.I)
+    return {k: v for k, v in metadata.items() if not left.fullmatch(k)}
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is one picture beside the film."""
+    from av.stream import Disposition
+
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
+
+
+def cover_data(path: Path, index: int) -> bytes:
+    """The file that a cover is."""
+    with opened(path) as source:
+        packets = source.demux(source.streams[index])
+        return next((bytes(packet) for packet in packets if packet.size), b"")
 
 
 def codec_name(stream: Stream) -> str:
@@ -122,6 +149,10 @@ def _kept(path: Path, stream: Stream, container: str, goal: Any) -> Kept:  # noq
         if container != "matroska":
             raise _refused(path, stream, container, "attachments")
         return Kept(index=stream.index)
+    if is_cover(stream) and container == "matroska":
+        own = (stream.metadata.get("filename", ""), stream.metadata.get("mimetype", ""))
+        attached = own if all(own) else _COVERS.get(name, (f"cover.{name}", f"image/{name}"))
+        return Kept(index=stream.index, attached=attached)
     if name in _TEXTS and stream.type == "subtitle":
         wanted = _TEXT_OF[container]
         if name == wanted == "mov_text":
