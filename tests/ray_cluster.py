@@ -9,13 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from s3_server import environment, free_port
+
 PATIENCE = 240
-# Kills the process that reads a file whose name holds "killer".
+# Kills the process that reads a file whose name, or end, is "killer".
 KILLER = """
 import hashlib, os
 digest = hashlib.file_digest
 def file_digest(file, kind):
-    if "killer" in os.path.basename(str(file.name)):
+    end = file.read()[-6:]
+    file.seek(0)
+    if "killer" in os.path.basename(str(file.name)) or end == b"killer":
         os.kill(os.getpid(), 9)
     return digest(file, kind)
 hashlib.file_digest = file_digest
@@ -35,10 +41,12 @@ class RayCluster:
 
     Attributes:
         address: HOST:PORT of its head.
+        s3_port: where its processes look for object storage.
     """
 
-    def __init__(self, cluster: Any) -> None:
+    def __init__(self, cluster: Any, s3_port: int) -> None:
         self._cluster = cluster
+        self.s3_port = s3_port
         self.address: str = cluster.address
 
     def actors(self) -> list[int]:
@@ -81,16 +89,14 @@ def ray_cluster(site: Path) -> Iterator[RayCluster]:
 
     site.mkdir()
     (site / "sitecustomize.py").write_text(KILLER)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), before)))
-    try:
+    port = free_port()
+    known = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join(filter(None, (str(site), known)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment(port) | {"PYTHONPATH": path}).items():
+            patch.setenv(name, value)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **_SMALL})
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
     try:
-        yield RayCluster(cluster)
+        yield RayCluster(cluster, port)
     finally:
         cluster.shutdown()

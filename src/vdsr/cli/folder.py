@@ -87,17 +87,17 @@ def upscale_folder(
             report = run_on_cluster(inputs, output, settings, options, cluster, display)
     manifest = Manifest(manifest_path(output, settings), create=False)
     try:
-        _say_failures(failures(manifest, report.scan), report.balance)
+        say_failures(failures(manifest, report.scan), report.balance)
         if report.stopped is not None:
             say(f"vdsr: error: {report.stopped}")
         if not quiet and json != STDOUT:
-            tell(_summary(output, report))
+            tell(summary(output, report))
         if json is not None:
             lists = {
-                "failures": _failures_as_dicts(failures(manifest, report.scan)),
+                "failures": failures_as_dicts(failures(manifest, report.scan)),
                 "pictures": pictures(manifest, output, report.scan),
             }
-            _write_json(_as_dict(output, report), lists, json)
+            write_json(job_as_dict(output, report), lists, json)
     finally:
         manifest.close()
     if report.balance.inputs == sum(report.balance.skipped.values()) and not options.watch:
@@ -133,7 +133,7 @@ def status(
             tell(f"{_text(output)}: {_told(found)}")
             for worker in workers:
                 tell(f"at work: process {worker['pid']}")
-            _say_failures(failures(manifest), found)
+            say_failures(failures(manifest), found)
         if json is not None:
             content = {
                 "output": _text(output),
@@ -145,10 +145,10 @@ def status(
                 "workers": [{"pid": row["pid"], "last_seen": row["beat_at"]} for row in workers],
             }
             lists = {
-                "failures": _failures_as_dicts(failures(manifest)),
+                "failures": failures_as_dicts(failures(manifest)),
                 "pictures": pictures(manifest, output),
             }
-            _write_json(content, lists, json)
+            write_json(content, lists, json)
     except sqlite3.DatabaseError as error:
         raise InputError(f"{manifest.path}: it cannot be read: {error}") from error
     finally:
@@ -178,7 +178,7 @@ def _dry_run(
             "estimate": found.estimate.as_dict(),
         }
         pairs = ({"input": _text(a), "output": _text(b)} for a, b in found.pairs())
-        _write_json(content, {"pictures": pairs}, json)
+        write_json(content, {"pictures": pairs}, json)
     if quiet or json == STDOUT:
         return
     for source, goal in found.pairs():
@@ -194,18 +194,21 @@ def _dry_run(
         tell(f"{text}; {format_size(estimate.free)} is free")
 
 
-def _say_failures(failures: Iterator[tuple[str, str]], balance: Balance) -> None:
+def say_failures(failures: Iterator[tuple[str, str]], balance: Balance) -> None:
+    """Say which pictures failed, and which outputs are not as they were made."""
     for source, error in failures:
         say(f"vdsr: error: {_text(source)}: {as_options(error)}")
     for fault in balance.faults:
         say(f"vdsr: error: {_text(fault)}: --overwrite or --redo makes it anew")
 
 
-def _failures_as_dicts(failures: Iterator[tuple[str, str]]) -> Iterator[dict[str, str]]:
+def failures_as_dicts(failures: Iterator[tuple[str, str]]) -> Iterator[dict[str, str]]:
+    """Failures as objects for JSON."""
     return ({"input": source, "error": as_options(error)} for source, error in failures)
 
 
-def _summary(output: Path, report: JobReport) -> str:
+def summary(output: str | Path, report: JobReport) -> str:
+    """What a run has done, in a line."""
     text = f"{_text(output)}: {_told(report.balance)}"
     if report.made:
         rate = report.megapixels / max(report.seconds, 1e-9)
@@ -234,7 +237,8 @@ def _told(balance: Balance) -> str:
     return f"{balance.inputs} {noun}: {', '.join(parts)}"
 
 
-def _as_dict(output: Path, report: JobReport) -> dict[str, Any]:
+def job_as_dict(output: str | Path, report: JobReport) -> dict[str, Any]:
+    """What a run has done, as an object for JSON."""
     return {
         "output": _text(output),
         **report.balance.as_dict(),
@@ -250,7 +254,7 @@ def _text(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _write_json(
+def write_json(
     content: Mapping[str, Any], lists: Mapping[str, Iterator[Mapping[str, Any]]], json: str
 ) -> None:
     """Write an object whose last members are lists of any length."""

@@ -35,6 +35,8 @@ from vdsr.cli.options import (
 from vdsr.cli.parsing import parse_box
 from vdsr.cli.picture import upscale_picture
 from vdsr.cli.stdio import STDIO
+from vdsr.cli.stored import upscale_stored
+from vdsr.cluster.storage import is_address
 from vdsr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,10 +48,11 @@ _CLUSTER = "Folders on a cluster"
 
 def upscale(
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="IN",
-            help="The picture, or - for standard input; or several, folders, and patterns.",
+            help="The picture, or - for standard input; or several, folders, and patterns; or,"
+            " on a cluster, an address of storage: s3://bucket/photos.",
             show_default=False,
             default_factory=list,
         ),
@@ -233,15 +236,16 @@ def upscale(
     from vdsr.inference.target import Target
 
     if not inputs:  # one word alone is taken for the last argument
-        inputs, output = [Path(output)], output if in_place else ""
+        inputs, output = [output], output if in_place else ""
         if not output:
             raise UsageError(f"{inputs[0]}: name the output, too; or --in-place, to replace it")
     box = None if fit is None else parse_box(fit)
     target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
     check_outputs(json=json, overwrite=overwrite)
     memory = None if max_memory is None else parse_size(max_memory)
-    goal = Path(output)
-    in_folder = output.endswith(("/", os.sep)) or is_folder_job(inputs, goal)
+    stored = any(map(is_address, (*inputs, output)))
+    paths, goal = list(map(Path, inputs)), Path(output)
+    in_folder = stored or output.endswith(("/", os.sep)) or is_folder_job(paths, goal)
     place = _cluster(cluster, actor_cpus, actor_gpus)
     if place is not None and not in_folder:
         raise UsageError("--cluster is for many pictures: name a folder, or several of them")
@@ -254,43 +258,57 @@ def upscale(
         from vdsr.jobs.runner import RunOptions
         from vdsr.jobs.settings import JobSettings
 
+        settings = JobSettings(
+            scale=scale,
+            width=width,
+            height=height,
+            fit=box,
+            restore=restore,
+            format=format,
+            quality=quality,
+            compression=compression,
+            tiled=tiled,
+            pyramid=pyramid,
+            name=name,
+            model=model,
+            backend=backend,
+            precision=precision,
+            tile=tile,
+            residual=None if residual is None else str(residual),
+            compare=None if compare is None else str(compare),
+            page=page,
+            pages=pages,
+            consistent=consistent,
+            ensemble=ensemble,
+            preview=preview,
+        )
+        options = RunOptions(
+            selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),
+            overwrite=overwrite,
+            redo=redo,
+            retry_failed=retry_failed,
+            watch=watch,
+            threads=threads,
+            max_memory=memory,
+            resume=resume,
+        )
+        if stored:
+            upscale_stored(
+                inputs,
+                output,
+                settings,
+                options,
+                cluster=place,
+                dry_run=dry_run,
+                quiet=quiet,
+                json=json,
+            )
+            return
         upscale_folder(
-            inputs,
+            paths,
             goal,
-            JobSettings(
-                scale=scale,
-                width=width,
-                height=height,
-                fit=box,
-                restore=restore,
-                format=format,
-                quality=quality,
-                compression=compression,
-                tiled=tiled,
-                pyramid=pyramid,
-                name=name,
-                model=model,
-                backend=backend,
-                precision=precision,
-                tile=tile,
-                residual=None if residual is None else str(residual),
-                compare=None if compare is None else str(compare),
-                page=page,
-                pages=pages,
-                consistent=consistent,
-                ensemble=ensemble,
-                preview=preview,
-            ),
-            RunOptions(
-                selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),
-                overwrite=overwrite,
-                redo=redo,
-                retry_failed=retry_failed,
-                watch=watch,
-                threads=threads,
-                max_memory=memory,
-                resume=resume,
-            ),
+            settings,
+            options,
             cluster=place,
             dry_run=dry_run,
             quiet=quiet,
@@ -298,7 +316,7 @@ def upscale(
         )
         return
     upscale_picture(
-        inputs[0],
+        paths[0],
         output,
         {
             "model": model,

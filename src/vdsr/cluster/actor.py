@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from vdsr.cluster.storage import is_address
+from vdsr.cluster.stored import do_stored
 from vdsr.errors import VdsrError
 from vdsr.inference import cpu, memory
 from vdsr.inference.plan import OnProgress, Progress
 from vdsr.jobs.child import Answer, refusal
 from vdsr.jobs.enlarger import Enlarger
-from vdsr.jobs.picture import Task
+from vdsr.jobs.picture import Outcome, Task
 
 _MINIMUM = 64 * memory.MIB
 
@@ -42,12 +44,17 @@ class EnlargerActor:
 
     def do(self, task: dict[str, Any]) -> dict[str, Any]:
         """Do a picture; returns its `Outcome` as an object for JSON."""
-        assert self._enlarger is not None
         asked = Task(**task)
         try:
-            return self._enlarger.do(asked, self._reporter(asked.id)).as_dict()
+            if is_address(asked.source):
+                return do_stored(asked, self._do).as_dict()
+            return self._do(asked).as_dict()
         finally:
             self._progress.pop(asked.id, None)
+
+    def _do(self, task: Task) -> Outcome:
+        assert self._enlarger is not None
+        return self._enlarger.do(task, self._reporter(task.id))
 
     def progress(self) -> dict[int, tuple[int, int]]:
         """Of the pictures in work: pixels that are done, and in all."""

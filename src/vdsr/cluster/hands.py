@@ -24,7 +24,6 @@ class ActorHand:
     Args:
         actors: who waits for its answers.
         actor: Ray's handle.
-        node: identity of the machine that it is on, when it is known.
         room: pictures that it may have in work at once.
 
     Attributes:
@@ -72,6 +71,11 @@ class ActorHand:
             self._in_work[task.id] = time.monotonic()
             self.answers.put({"begun": task.id})
             self._actors.expect(self, self.actor.do.remote(task.as_dict()))
+
+    @property
+    def begun(self) -> set[int]:
+        """The pictures that it has in work, or had when it died."""
+        return set(self._in_work)
 
     def hear(self, answer: Any) -> None:  # noqa: ANN401 - what the actor's methods return
         """Take what one of its methods has returned."""

@@ -16,7 +16,7 @@ from vdsr.imaging.files.formats import SUFFIXES
 from vdsr.imaging.files.signatures import SNIFFED_BYTES, sniff
 
 # Pictures of kinds that may not be readable: tried, and reported, rather than passed over.
-_OTHER_SUFFIXES = frozenset(
+OTHER_SUFFIXES = frozenset(
     f".{name}"
     for names in (
         "bmp dib pbm pgm ppm pnm pam pfm tga jp2 j2k jpf jpx jxl heic heif hif avifs jpe jfif",
@@ -237,7 +237,7 @@ class _Walk:
         if not self.selection.takes(relative):
             return "excluded"
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-        if suffix in SUFFIXES or suffix in _OTHER_SUFFIXES:
+        if suffix in SUFFIXES or suffix in OTHER_SUFFIXES:
             return None
         return "no picture" if suffix in _SIDECARS or not _begins_as_picture(path) else None
 

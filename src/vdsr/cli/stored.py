@@ -1,0 +1,62 @@
+"""`vdsr upscale` from one address of storage to another: a job on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from vdsr.cli.console import STDOUT, say, tell
+from vdsr.cli.folder import failures_as_dicts, job_as_dict, say_failures, summary, write_json
+from vdsr.cli.job_progress import JobDisplay
+from vdsr.cluster.storage import is_address
+from vdsr.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from vdsr.cluster.options import ClusterOptions
+    from vdsr.jobs.runner import RunOptions
+    from vdsr.jobs.settings import JobSettings
+
+
+def upscale_stored(
+    inputs: Sequence[str],
+    output: str,
+    settings: JobSettings,
+    options: RunOptions,
+    *,
+    cluster: ClusterOptions | None,
+    dry_run: bool,
+    quiet: bool,
+    json: str | None,
+) -> None:
+    """Enlarge what is at an address, say what became of it, and end with 1 if any failed.
+
+    Raises:
+        VdsrError: see `run_stored`.
+    """
+    if len(inputs) > 1 or not (is_address(inputs[0]) and is_address(output)):
+        raise UsageError(
+            "from storage to storage: one address for IN, and one for OUT, as"
+            " s3://bucket/photos s3://bucket/large"
+        )
+    if cluster is None:
+        raise UsageError(f"{output}: addresses are for a cluster: --cluster local, or its address")
+    if dry_run:
+        raise UsageError("--dry-run is for folders, and not for addresses of storage")
+    from vdsr.cluster.stored_job import run_stored
+
+    with JobDisplay(quiet=quiet) as display:
+        report, failures = run_stored(inputs[0], output, settings, options, cluster, display)
+    say_failures(iter(failures), report.balance)
+    if report.stopped is not None:
+        say(f"vdsr: error: {report.stopped}")
+    if not quiet and json != STDOUT:
+        tell(summary(output, report))
+    if json is not None:
+        lists = {"failures": failures_as_dicts(iter(failures))}
+        write_json(job_as_dict(output, report), lists, json)
+    if report.balance.inputs == sum(report.balance.skipped.values()):
+        raise InputError(f"{inputs[0]}: no pictures were found there")
+    if report.stopped is not None or report.balance.failed or not report.balance.is_even:
+        raise typer.Exit(1)

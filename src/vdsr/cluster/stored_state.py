@@ -1,0 +1,232 @@
+"""The state of a job in object storage, beside its outputs: who has which picture, what is done.
+
+    .vdsr/job                 settings, and what `auto` stood for: written once
+    .vdsr/workers/ID          a driver at work; written again every few seconds
+    .vdsr/leases/N/NAME       who has a picture; put on the condition that there is none (N is 0,
+                              or one more than the lease of a driver that has died)
+    .vdsr/done/NAME           that it is done, and how; the output was there before
+    .vdsr/failed/NAME         why it is not
+
+NAME is that of the picture below the input, so that both are listed in the same order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vdsr.cluster.storage import Object, Storage
+from vdsr.cluster.stored import DIGEST, SOURCE, TAG
+from vdsr.errors import OutputExists, UsageError, VdsrError
+from vdsr.jobs.child import Answer
+from vdsr.jobs.others import SILENT_SECONDS, host, started
+from vdsr.jobs.picture import Outcome
+from vdsr.jobs.settings import JobSettings
+from vdsr.version import __version__
+
+HOME = ".vdsr"
+BEAT_SECONDS = 5.0
+# What claiming a picture came to: it is this driver's; done; failed, and not to be tried again;
+# or another driver's.
+MINE, DONE, FAILED, TAKEN = "mine", "done", "failed", "taken"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What claiming a picture came to.
+
+    Attributes:
+        verdict: `mine`, `done`, `failed` or `taken`.
+        error: why it failed.
+        quarantined: whether it has brought down its actors.
+    """
+
+    verdict: str
+    error: str = ""
+    quarantined: bool = False
+
+
+class StoredState:
+    """The state of a job, and this driver as one of those that work on it.
+
+    Args:
+        goal: where the outputs are.
+        overwrite: whether objects that are in the way of outputs may be replaced.
+        retry: whether what is quarantined is to be tried again.
+    """
+
+    def __init__(self, goal: Storage, *, overwrite: bool, retry: bool) -> None:
+        self._goal = goal
+        self._overwrite = overwrite
+        self._retry = retry
+        self._begun = time.time()
+        self.id = uuid.uuid4().hex
+        self._ended = threading.Event()
+        self._beats = 0
+        self._seen: dict[str, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, settings: JobSettings) -> None:
+        """Write down the settings of a new job, or compare them with those that are there.
+
+        Raises:
+            UsageError: naming the settings that have changed.
+        """
+        job = json.dumps({"settings": settings.as_json(), "program": f"vdsr {__version__}"})
+        if not self._goal.create(f"{HOME}/job", job.encode()):
+            known = json.loads(self._goal.read(f"{HOME}/job") or job)
+            changes = JobSettings.of_json(known["settings"]).changes(settings)
+            if changes:
+                raise UsageError(
+                    f"{self._goal.address}: the pictures there were made with other settings:"
+                    f" {'; '.join(changes)}: another address keeps both"
+                )
+        self._beat()
+        self._thread = threading.Thread(target=self._keep_beating, name="vdsr-beat", daemon=True)
+        self._thread.start()
+
+    def opened(self) -> Answer | None:
+        """What the first actor of the job opened; None if there was none."""
+        found = self._goal.read(f"{HOME}/opened")
+        return None if found is None else dict(json.loads(found))
+
+    def settle(self, opened: Answer) -> Answer:
+        """Write down what was opened, if nothing was; returns what is written there.
+
+        Raises:
+            UsageError: if the job was begun with another model.
+        """
+        self._goal.create(f"{HOME}/opened", json.dumps(opened, sort_keys=True).encode())
+        known = self.opened() or opened
+        if known["model"] != opened["model"]:
+            raise UsageError(
+                f"{self._goal.address}: the pictures there were made with another model: model"
+                f" was {known['model']}, and is {opened['model']}: another address keeps both"
+            )
+        return known
+
+    def _beat(self) -> None:
+        self._beats += 1
+        content = {
+            "host": host(),
+            "pid": os.getpid(),
+            "started": started(os.getpid()) or "",
+            "beats": self._beats,
+        }
+        self._goal.write(f"{HOME}/workers/{self.id}", json.dumps(content).encode())
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with contextlib.suppress(VdsrError):
+                self._beat()
+
+    def leave(self) -> None:
+        """Go; leases that are left are nobody's."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        with contextlib.suppress(VdsrError):
+            self._goal.delete(f"{HOME}/workers/{self.id}")
+
+    def _alive(self, worker: str) -> bool:
+        found = self._goal.read(f"{HOME}/workers/{worker}")
+        if found is None:
+            return False
+        content = json.loads(found)
+        if content["host"] == host() and content["started"]:
+            return bool(started(content["pid"]) == content["started"])
+        # Clocks of two systems may differ: what counts is whether it is seen to beat.
+        now = time.monotonic()
+        with self._lock:
+            before, since = self._seen.get(worker, (b"", now))
+            if before != found:
+                self._seen[worker] = (found, now)
+                return True
+        return now - since < SILENT_SECONDS
+
+    def done(self) -> Iterator[Object]:
+        """What is done, in the order of the names."""
+        return self._goal.list(f"{HOME}/done")
+
+    def claim(self, source: Object, output: str) -> Claim:
+        """Take a picture, if it is free and not done.
+
+        Raises:
+            InputError, OutputError: if the storage fails.
+        """
+        mine = json.dumps({"worker": self.id}).encode()
+        number = 0
+        while not self._goal.create(f"{HOME}/leases/{number}/{source.name}", mine):
+            lease = self._goal.read(f"{HOME}/leases/{number}/{source.name}")
+            if lease is None:  # it was given back meanwhile
+                continue
+            if lease == mine or self._alive(json.loads(lease)["worker"]):
+                return Claim(TAKEN)
+            number += 1
+        found = self._known(source, output)
+        if found is not None:
+            self.release(source.name)
+            return found
+        return Claim(MINE)
+
+    def _known(self, source: Object, output: str) -> Claim | None:
+        """What is to be said of a picture without doing it."""
+        if self._recorded("done", source) is not None:
+            return Claim(DONE)
+        failure = self._recorded("failed", source)
+        if failure is not None:
+            kept = failure["quarantined"] and not self._retry
+            if kept or failure["time"] > self._begun:
+                return Claim(FAILED, failure["error"], failure["quarantined"])
+        marks = self._goal.marks(output)
+        if marks is None:
+            return None
+        if marks.get(SOURCE) != source.name and not self._overwrite:
+            error = OutputExists(
+                f"{self._goal.at(output)}: it exists already: overwrite=True replaces it"
+            )
+            self.failed(source, str(error))
+            return Claim(FAILED, str(error))
+        if (marks.get(SOURCE), marks.get(TAG)) != (source.name, source.tag):
+            return None
+        # Whoever made it died before it could say so.
+        self._record("done", source, {"output": output, "output_digest": marks.get(DIGEST)})
+        return Claim(DONE)
+
+    def _recorded(self, kind: str, source: Object) -> dict[str, Any] | None:
+        """What is recorded of a picture as it is now."""
+        found = self._goal.read(f"{HOME}/{kind}/{source.name}")
+        content = None if found is None else dict(json.loads(found))
+        return content if content is not None and content["tag"] == source.tag else None
+
+    def made(self, source: Object, output: str, outcome: Outcome) -> None:
+        """Write down that an output is there, and give the picture back."""
+        content = asdict(outcome) | {"output": output}
+        self._record("done", source, content)
+        self._goal.delete(f"{HOME}/failed/{source.name}")
+        self.release(source.name)
+
+    def failed(self, source: Object, error: str, *, quarantined: bool = False) -> None:
+        """Write down why a picture is not done, and give it back."""
+        content = {"error": error, "quarantined": quarantined, "time": time.time()}
+        self._record("failed", source, content)
+        self.release(source.name)
+
+    def _record(self, kind: str, source: Object, content: dict[str, Any]) -> None:
+        content = content | {"tag": source.tag, "worker": self.id}
+        self._goal.write(f"{HOME}/{kind}/{source.name}", json.dumps(content).encode())
+
+    def release(self, name: str) -> None:
+        """Give a picture back."""
+        number = 0
+        while self._goal.read(f"{HOME}/leases/{number}/{name}") is not None:
+            self._goal.delete(f"{HOME}/leases/{number}/{name}")
+            number += 1

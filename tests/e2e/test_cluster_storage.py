@@ -1,0 +1,168 @@
+"""A job from storage to storage, with drivers that die and a server that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+
+from mixed_folder import mixed_folder, start, tree
+from networks import small_network
+from ray_cluster import PATIENCE, RayCluster, wait
+from s3_server import BUCKET, environment, s3_server
+from vdsr.cluster.storage import Object, Storage
+from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, StoredState
+from vdsr.errors import UsageError
+from vdsr.jobs.settings import JobSettings
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `in`, a model, and the folder `whole` that one machine made of it."""
+    place = tmp_path_factory.mktemp("stored")
+    (place / "small.onnx").write_bytes(small_network().data)
+    mixed_folder(place / "in", 84, 5, side=24)
+    for path in (place / "in").rglob("*"):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:  # names in storage are UTF-8
+            path.unlink()
+    command = ("upscale", place / "in", place / "whole", "-s", "2", "-m", place / "small.onnx")
+    assert ended(start(*command))[0] == 1
+    return place
+
+
+@pytest.fixture
+def storage(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    pytest.importorskip("obstore", reason="needs obstore, of the extra 'cluster'")
+    pytest.importorskip("moto", reason="needs moto, of the extra 'dev'")
+    for name, value in environment(cluster.s3_port).items():
+        monkeypatch.setenv(name, value)
+    with s3_server(cluster.s3_port, seed=7):
+        yield
+
+
+def upload(folder: Path, name: str) -> None:
+    goal = Storage(f"s3://{BUCKET}/{name}")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            goal.upload(path.relative_to(folder).as_posix(), path, {})
+
+
+def outputs(name: str) -> dict[str, datetime]:
+    """Outputs, and when they were written."""
+    found = Storage(f"s3://{BUCKET}/{name}").list()
+    return {one.name: one.changed for one in found if not one.name.startswith(".vdsr/")}
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    _, err = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in err, err
+    return process.returncode, [
+        line for line in err.splitlines() if line.startswith("vdsr: error: ")
+    ]
+
+
+@pytest.mark.slow
+def test_two_drivers_one_of_them_killed(
+    cluster: RayCluster, storage: None, job: Path, tmp_path: Path
+):
+    upload(job / "in", "in")
+    place = (f"s3://{BUCKET}/in", f"s3://{BUCKET}/out", "-s", "2", "-m", job / "small.onnx")
+    command = ("upscale", *place, "--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    first, second = start(*command), start(*command)
+    wait(lambda: len(outputs("out")) >= 10)
+    first.kill()
+    first.communicate()
+    before = outputs("out")
+    code, errors = ended(second)
+    whole = tree(job / "whole")
+    broken = sum(path.is_file() for path in (job / "in").rglob("*")) - len(whole)
+    after = outputs("out")
+    assert set(after) == set(whole)
+    assert code == 1
+    assert 0 < len(errors) < broken  # of these some are no pictures at all
+    # One that was in its place, and not yet called done, is not made again either.
+    assert {name: after[name] for name in before} == before
+    goal = Storage(f"s3://{BUCKET}/out")
+    for name in after:
+        assert goal.read(name) == (job / "whole" / name).read_bytes()
+    code, again = ended(start(*command))
+    assert (code, again) == (1, errors)
+    assert outputs("out") == after
+    assert not list(goal.list(".vdsr/leases"))
+
+
+@pytest.mark.slow
+def test_a_picture_that_kills_its_actor(cluster: RayCluster, storage: None, job: Path):
+    folder = job / "killing"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c", "x"):
+        pixels = rng.integers(0, 256, (8, 9, 3)).astype(np.uint8)
+        pyvips.Image.new_from_array(pixels).write_to_file(str(folder / f"{name}.png"))
+    (folder / "killer.png").write_bytes((folder / "a.png").read_bytes() + b"killer")
+    upload(folder, "killing")
+    place = (f"s3://{BUCKET}/killing", f"s3://{BUCKET}/left", "-m", job / "small.onnx")
+    command = ("upscale", *place, "--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    for _ in range(2):  # the second time by the record alone
+        code, (line,) = ended(start(*command))
+        assert (code, "killer.png: in quarantine" in line) == (1, True)
+        assert set(outputs("left")) == {f"{name}_x4.png" for name in ("a", "b", "c", "x")}
+
+
+def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Claims, as two drivers make them, with a server that fails."""
+    pytest.importorskip("obstore", reason="needs obstore, of the extra 'cluster'")
+    pytest.importorskip("moto", reason="needs moto, of the extra 'dev'")
+    from s3_server import free_port
+
+    port = free_port()
+    for name, value in environment(port).items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "made").write_bytes(b"made")
+    with s3_server(port, seed=3):
+        goal = Storage(f"s3://{BUCKET}/out")
+        one, two = (StoredState(goal, overwrite=False, retry=False) for _ in range(2))
+        one.begin(JobSettings(scale=2))
+        two.begin(JobSettings(scale=2))
+        with pytest.raises(UsageError, match="scale was 2, and is 3"):
+            two.begin(JobSettings(scale=3))
+        a = Object("ä b/1.png", 1, datetime.now(), "tag")
+        assert one.claim(a, "ä b/1_x2.png").verdict == MINE
+        assert two.claim(a, "ä b/1_x2.png").verdict == TAKEN
+        one.leave()  # without having given it back: as if it had died
+        assert two.claim(a, "ä b/1_x2.png").verdict == MINE
+        # The output is there, and its driver dies before it says so: it is not made again.
+        goal.upload("ä b/1_x2.png", tmp_path / "made", {"vdsr-source": a.name, "vdsr-tag": "tag"})
+        two.leave()
+        three = StoredState(goal, overwrite=False, retry=False)
+        three.begin(JobSettings(scale=2))
+        assert three.claim(a, "ä b/1_x2.png").verdict == DONE
+        assert [found.name for found in three.done()] == [a.name]
+        assert three.claim(dataclasses.replace(a, tag="changed"), "ä b/1_x2.png").verdict == MINE
+        # What somebody else has put in the place of an output stays.
+        goal.upload("2_x2.png", tmp_path / "made", {})
+        b = dataclasses.replace(a, name="2.png")
+        claim = three.claim(b, "2_x2.png")
+        assert (claim.verdict, "exists already" in claim.error) == (FAILED, True)
+        assert goal.read("2_x2.png") == b"made"
+        three.leave()
+        assert not list(goal.list(".vdsr/workers"))
+
+
+def test_addresses_that_cannot_be():
+    command = ("upscale", "ftp://x/in", "ftp://x/out", "--cluster", "local")
+    code, (line,) = ended(start(*command))
+    assert (code, "addresses of storage that are known: s3://" in line) == (2, True)
+    code, (line,) = ended(start("upscale", "s3://x/in", "s3://x/out"))
+    assert (code, "--cluster local" in line) == (2, True)
+    code, (line,) = ended(start("upscale", os.curdir, "s3://x/out", "--cluster", "local"))
+    assert (code, "from storage to storage" in line) == (2, True)
