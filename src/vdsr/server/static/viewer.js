@@ -6,7 +6,8 @@ const WINDOW = 1600;
 const at = (id) => document.getElementById(id);
 let job = null;
 let middle = null;
-let addresses = [];
+// Addresses of the images on the stage.
+let shown = [];
 let latest = 0;
 
 function zoom() {
@@ -27,7 +28,8 @@ function box() {
   return { left, top, width, height };
 }
 
-async function picture(kind, part) {
+// Adds the address of an image to those of one drawing.
+async function picture(kind, part, addresses) {
   const query = new URLSearchParams({ kind, ...(part ?? {}) });
   const response = await patiently(`/jobs/${job.id}/view?${query}`, {});
   const address = URL.createObjectURL(await response.blob());
@@ -35,24 +37,30 @@ async function picture(kind, part) {
   return address;
 }
 
+function free(addresses) {
+  for (const address of addresses) URL.revokeObjectURL(address);
+}
+
 async function draw() {
-  const mine = ++latest, part = box(), stage = at("stage"), old = addresses;
-  addresses = [];
+  const mine = ++latest, part = box(), stage = at("stage"), addresses = [];
   stage.setAttribute("aria-busy", "true");
   const inside = part !== null;
   for (const button of at("pan").children) button.disabled = !inside;
   try {
     const width = part?.width ?? job.result_width, height = part?.height ?? job.result_height;
-    const shown = part ? width * Number(zoom()) : Math.min(width, at("stage").clientWidth);
+    const wide = part ? width * Number(zoom()) : Math.min(width, at("stage").clientWidth);
     let content;
     if (at("residual").checked) {
       content = new Image();
       content.className = "flat";
       content.alt = text("residual_view");
-      content.src = await picture("residual", part);
+      const residual = await picture("residual", part, addresses);
+      if (mine !== latest) return free(addresses);
+      content.src = residual;
       await content.decode();
     } else {
-      const [before, after] = await Promise.all([picture("before", part), picture("after", part)]);
+      const [before, after] = await Promise.all([picture("before", part, addresses), picture("after", part, addresses)]);
+      if (mine !== latest) return free(addresses);
       content = document.importNode(at("slider").content.querySelector(".slider"), true);
       content.querySelector(".before").src = before;
       content.querySelector(".after").src = after;
@@ -64,16 +72,18 @@ async function draw() {
       }
       await Promise.all([...content.querySelectorAll("img")].map((image) => image.decode()));
     }
-    if (mine !== latest) return;
-    content.style.width = `${shown}px`;
+    if (mine !== latest) return free(addresses);
+    content.style.width = `${wide}px`;
     if (!part) content.style.maxWidth = "100%";
     const focused = stage.contains(document.activeElement);
     stage.replaceChildren(content);
     stage.classList.toggle("pixels", zoom() === "4");
     if (focused) stage.querySelector("input")?.focus();
     stage.removeAttribute("aria-busy");
-    for (const address of old) URL.revokeObjectURL(address);
+    free(shown);
+    shown = addresses;
   } catch (error) {
+    free(addresses);
     if (mine !== latest) return;
     const said = document.createElement("p");
     said.textContent = error.status === 400 ? text("large") : error.message;
