@@ -118,7 +118,9 @@ _MODULES = {
 }
 
 # OpenVINO tells its vendor of every import, over the network and from a fork of the process,
-# which now and then hangs at the end of it. Without this package it has a stub that is silent.
+# which now and then hangs at the end of it. None here makes the import of its reporter fail, as
+# the language defines it (reference, 5.3.1), and OpenVINO then takes a stub of its own that is
+# silent. What a program has loaded before stays as it is. See docs/python.md, "Privacy".
 if "openvino" not in sys.modules:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 

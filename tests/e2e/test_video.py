@@ -53,6 +53,21 @@ def plain() -> Iterator[Upscaler]:
         yield upscaler
 
 
+def planes(frame: Any) -> list[np.ndarray]:
+    """The planes of a frame, as they are stored."""
+    item = np.dtype("<u2" if "10" in frame.format.name else np.uint8)
+    found = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        found.append(rows[:, : plane.width * item.itemsize].view(item).copy())
+    return found
+
+
+def planes_of(path: Path) -> list[list[np.ndarray]]:
+    with av.open(path) as file:
+        return [planes(frame) for frame in file.decode(video=0)]
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_everything_is_kept(name: str, films: Path, plain: Upscaler, tmp_path: Path):
     goal = tmp_path / name
@@ -312,16 +327,44 @@ def test_a_part_of_it(films: Path, plain: Upscaler, tmp_path: Path):
     ]
 
 
-def test_a_preview_shows_both(films: Path, tmp_path: Path):
+@pytest.mark.parametrize("name", ["constant.mp4", "ten-bits.mkv", "full-range.mp4"])
+def test_a_preview_shows_both_frame_by_frame(name: str, films: Path, tmp_path: Path):
+    """At the left what bicubic interpolation makes, at the right what the network makes."""
+    film, goal = films / name, tmp_path / "out.mkv"
     with Upscaler(small_network()) as upscaler:
-        result = run(upscaler, films / "constant.mp4", tmp_path / "out.mkv", preview=0.2)
+        result = run(upscaler, film, goal, preview=0.2, codec="ffv1")
+        wholes = list(upscaler.video(film, scale=2))
     assert result.output == str(tmp_path / "out.preview.mkv")
     assert (result.width, result.height) == (384, 128)
     assert result.frames == 5
-    for large in luma(tmp_path / "out.preview.mkv"):
-        left, right = large[:, :192].astype(int), large[:, 192:].astype(int)
-        assert np.abs(left - right).max() > 0
-        assert np.abs(left - right).mean() < 40
+    # The middle of 0.48 s: from 0.14 s on.
+    times = [float(t) for t in facts(film)["times"]]
+    shown = [i for i, t in enumerate(times) if 0.1399 <= t < 0.3399]
+    assert len(shown) == 5
+    clip = planes_of(tmp_path / "out.preview.mkv")
+    assert len(clip) == 5
+    small = luma(film)
+    top = 1023 if "ten" in name else 255
+    for i, (y, cb, cr) in zip(shown, clip, strict=True):
+        bicubic = np.clip(np.rint(imresize(small[i].astype(np.float64), scale=2)), 0, top)
+        assert np.abs(y[:, :192].astype(int) - bicubic).max() <= 1
+        whole = planes(wholes[i])
+        assert np.abs(y[:, 192:].astype(int) - whole[0]).max() <= 1
+        assert np.abs(y[:, :192].astype(int) - y[:, 192:]).max() > 2
+        for plane, exact in ((cb, whole[1]), (cr, whole[2])):
+            assert np.array_equal(plane[:, :96], exact)
+            assert np.array_equal(plane[:, 96:], exact)
+
+
+def test_how_long_it_will_take_is_told_first(films: Path, tmp_path: Path):
+    reports: list[FilmProgress] = []
+    with Upscaler(small_network()) as upscaler:
+        run(upscaler, films / "constant.mp4", tmp_path / "out.mkv", progress=reports.append)
+        assert (reports[0].done, reports[0].total, reports[0].seconds) == (0, 12, 0.0)
+        assert reports[0].expected is not None
+        assert reports[0].expected > 0
+        assert [r.done for r in reports[1:]] == list(range(1, 13))
+        assert all(r.expected is None for r in reports[1:])
 
 
 def test_still_regions_are_not_computed_again(tmp_path: Path):

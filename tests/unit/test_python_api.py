@@ -87,6 +87,24 @@ def test_importing_the_package_loads_nothing_heavy():
     assert (run(code).stdout, run(code).stderr) == ("set()\n", "")
 
 
+@pytest.mark.parametrize("first", ["vdsr", "openvino"])
+def test_openvino_reports_nothing_unless_it_was_there_before(first: str):
+    """What a program has loaded itself is left to it."""
+    code = (
+        "import sys\n"
+        "if sys.argv[1] == 'openvino': sys.modules['openvino'] = sys\n"
+        "import vdsr\n"
+        "print('openvino_telemetry' in sys.modules)\n"
+        "if sys.argv[1] == 'vdsr':\n"
+        "    import openvino\n"
+        "    assert sys.modules['openvino_telemetry'] is None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, first], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(first == "vdsr")
+
+
 def test_the_package_runs_as_a_module():
     found = subprocess.run(
         [sys.executable, "-m", "vdsr", "--version"], capture_output=True, text=True, check=True

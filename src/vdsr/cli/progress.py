@@ -226,12 +226,14 @@ class FilmDisplay(Display):
     def __init__(self, label: str, *, quiet: bool) -> None:
         super().__init__(label, quiet=quiet)
         self.done = 0
-        self._announced = False
 
     def __call__(self, progress: FilmProgress) -> None:
         """Take a report; see `vdsr.video.order.FilmProgress`."""
         self.done = progress.done
         if self.quiet:
+            return
+        if progress.expected is not None:
+            self._announce(progress, progress.expected)
             return
         now = progress.done - progress.before
         self._start = time.monotonic() - progress.seconds
@@ -242,17 +244,13 @@ class FilmDisplay(Display):
         self.text = f"{count} frames, {self.estimate.rate:.2f} frames/s"
         if progress.kept >= 0.005:
             self.text += f", {100 * progress.kept:.0f} % unchanged"
-        if not self._announced and progress.seconds >= _TELLING_SECONDS and now > 1:
-            self._announced = True
-            self._announce(progress)
 
-    def _announce(self, progress: FilmProgress) -> None:
-        """Say how long it will take, as soon as that can be told."""
-        left = self.estimate.left(progress.seconds) if progress.total else None
+    def _announce(self, progress: FilmProgress, seconds: float) -> None:
         before = f", {progress.before} of them made before" if progress.before else ""
-        if left is not None and left >= _LONG_JOB_SECONDS:
+        if seconds >= _LONG_JOB_SECONDS:
             self.say(
-                f"{self.label}: {progress.total} frames{before} will take about {duration(left)}"
+                f"{self.label}: {progress.total} frames{before}: the network will take about"
+                f" {duration(seconds)}, less where they stand still"
             )
         elif progress.before:
             self.say(f"{self.label}: goes on after frame {progress.before}")

@@ -261,6 +261,7 @@ class FilmWork:
     def _segments(self, spool: Spool, coding: Coding, pixels: PlaneFormat) -> None:
         pad = (coding.pad_right, coding.pad_bottom)
         maker = self._maker(pixels, spool.chosen["max_pixels"], pad)
+        self._foretell(maker)
         made = self._made(maker, self.before)
         file: SegmentFile | None = None
         encoder: VideoCodecContext | None = None
@@ -310,18 +311,27 @@ class FilmWork:
         maker.side_by_side, maker.pad = self.order.preview is not None, pad
         return maker
 
-    def _progress(self, made: Made) -> None:
-        self.counts.add(1, made.computed, made.kept)
+    def _progress(self, made: Made | None, expected: float | None = None) -> None:
+        if made is not None:
+            self.counts.add(1, made.computed, made.kept)
         if self.order.progress is not None:
+            now = time.perf_counter()
             self.order.progress(
                 FilmProgress(
                     done=self.counts.frames,
                     total=max(self.total, self.counts.frames) if self.total else 0,
-                    seconds=time.perf_counter() - (self.started or self.begin),
+                    seconds=0.0 if made is None else now - (self.started or self.begin),
                     before=self.before,
                     kept=self.counts.share,
+                    expected=expected,
                 )
             )
+
+    def _foretell(self, maker: FrameMaker) -> None:
+        """Say how long it will take before it begins."""
+        if self.order.progress is not None:
+            left = max(0, self.total - self.before)
+            self._progress(None, maker.enlarger.seconds() * left if left else 0.0)
 
     def _animation(self, width: int) -> FilmResult:
         for name in ("codec", "crf", "preset", "pix_fmt"):
@@ -331,6 +341,7 @@ class FilmWork:
         self._tell(plan)
         pixels = self.film.pixels
         maker = self._maker(pixels)
+        self._foretell(maker)
 
         def frames() -> Iterator[VideoFrame]:
             with closing(ahead(self._made(maker, 0), AHEAD)) as results:

@@ -27,6 +27,8 @@ class FilmProgress:
         seconds: since this run began with them.
         before: pictures of an earlier run.
         kept: share of the px that stayed as they were, and were not computed again.
+        expected: seconds that the network will take for what is left where nothing stands
+            still, from a short measurement; in the report before the first picture alone.
     """
 
     done: int
@@ -34,6 +36,7 @@ class FilmProgress:
     seconds: float
     before: int
     kept: float
+    expected: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class FilmOrder:
         redo: whether what an interrupted run of other settings left is thrown away.
         segment: pictures between two points from which an interrupted run goes on.
         format: suffix of the goal where that is a file object: `mkv`, `mp4` and so on.
-        progress: called after every picture.
+        progress: called before the first picture and after every one.
     """
 
     scale: float | None = None
