@@ -24,8 +24,9 @@ from vdsr.model.architecture import FloatArray
 from vdsr.model.file import ModelFile, load_model
 from vdsr.quantization.picture_choice import choose_pictures
 from vdsr.quantization.pictures import PATCHES, Pictures, prepare, smallest_side, useful
-from vdsr.quantization.quantizer import QuantizationSettings, maxima
+from vdsr.quantization.quantizer import maxima
 from vdsr.quantization.search import trials
+from vdsr.quantization.settings import QuantizationSettings
 
 STEPS: dict[str, dict[str, Any]] = {
     "ranges and rounding alone": {"equalize": 0.0, "compensate": False, "split": False},

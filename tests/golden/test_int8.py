@@ -24,8 +24,8 @@ from vdsr.model.file import ModelFile, load_model
 from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import prepare
-from vdsr.quantization.quantizer import QuantizationSettings
 from vdsr.quantization.search import trials
+from vdsr.quantization.settings import QuantizationSettings
 
 MOST_DB = 0.02
 PICTURES = 48

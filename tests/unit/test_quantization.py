@@ -25,16 +25,12 @@ from vdsr.quantization.equalize import equalize, factors
 from vdsr.quantization.moments import second_moment
 from vdsr.quantization.pictures import prepare, useful
 from vdsr.quantization.prequantize import equalized
-from vdsr.quantization.quantizer import (
-    QuantizationSettings,
-    float_weight,
-    maxima,
-    quantize,
-    quantize_variants,
-)
+from vdsr.quantization.quantizer import maxima, quantize, quantize_variants
 from vdsr.quantization.report import layer_costs
+from vdsr.quantization.settings import QuantizationSettings
 from vdsr.quantization.spread import spread
 from vdsr.quantization.thresholds import BINS, METHODS, Histogram, threshold
+from vdsr.quantization.variant import float_weight
 from vdsr.quantization.weights import (
     channel_scales,
     compensated,

@@ -14,8 +14,9 @@ from vdsr.model.file import ModelFile
 from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.convolution import Convolution
-from vdsr.quantization.quantizer import QuantizationSettings, Quantized, maxima, quantize
+from vdsr.quantization.quantizer import Quantized, maxima, quantize
 from vdsr.quantization.report import layer_costs
+from vdsr.quantization.settings import QuantizationSettings
 from vdsr.quantization.split import split
 
 # Behind the first, the second and the third layer.

@@ -121,8 +121,8 @@ def quantize(
     from vdsr.quantization import report as reports
     from vdsr.quantization.picture_choice import choose_pictures
     from vdsr.quantization.pictures import VALIDATION_PICTURES, prepare, smallest_side, useful
-    from vdsr.quantization.quantizer import QuantizationSettings
     from vdsr.quantization.search import AUTO, failure, settings_to_try, trials
+    from vdsr.quantization.settings import QuantizationSettings
     from vdsr.quantization.thresholds import ALIASES
 
     if output.suffix != ".onnx":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -235,118 +235,102 @@ def upscale(
     from vdsr.inference.memory import parse_size
     from vdsr.inference.target import Target
 
-    if not inputs:  # one word alone is taken for the last argument
-        inputs, output = [output], output if in_place else ""
-        if not output:
-            raise UsageError(f"{inputs[0]}: name the output, too; or --in-place, to replace it")
-    box = None if fit is None else parse_box(fit)
-    target = Target(scale=scale, width=width, height=height, fit=box, restore=restore)
+    inputs, output = _with_output(inputs, output, in_place=in_place)
+    size: Any = {
+        "scale": scale,
+        "width": width,
+        "height": height,
+        "fit": None if fit is None else parse_box(fit),
+        "restore": restore,
+    }
+    network: Any = {"model": model, "backend": backend, "precision": precision, "tile": tile}
+    result: Any = {
+        "format": format,
+        "quality": quality,
+        "compression": compression,
+        "tiled": tiled,
+        "pyramid": pyramid,
+        "page": page,
+        "pages": pages,
+        "consistent": consistent,
+        "ensemble": ensemble,
+    }
+    target = Target(**size)
     check_outputs(json=json, overwrite=overwrite)
     memory = None if max_memory is None else parse_size(max_memory)
+    place = _cluster(cluster, actor_cpus, actor_gpus)
     stored = any(map(is_address, (*inputs, output)))
     paths, goal = list(map(Path, inputs)), Path(output)
     in_folder = stored or output.endswith(("/", os.sep)) or is_folder_job(paths, goal)
-    place = _cluster(cluster, actor_cpus, actor_gpus)
     if place is not None and not in_folder:
         raise UsageError("--cluster is for many pictures: name a folder, or several of them")
-    if in_folder or dry_run or watch or redo or retry_failed:
-        if in_place:
-            raise UsageError("--in-place is for one picture: give it as IN, without an OUT")
-        if STDIO in (output, *map(str, inputs)):
-            raise UsageError("- is for one picture, from or to a pipe: not for folders")
-        from vdsr.jobs.discovery import Selection
-        from vdsr.jobs.runner import RunOptions
-        from vdsr.jobs.settings import JobSettings
 
-        settings = JobSettings(
-            scale=scale,
-            width=width,
-            height=height,
-            fit=box,
-            restore=restore,
-            format=format,
-            quality=quality,
-            compression=compression,
-            tiled=tiled,
-            pyramid=pyramid,
-            name=name,
-            model=model,
-            backend=backend,
-            precision=precision,
-            tile=tile,
-            residual=None if residual is None else str(residual),
-            compare=None if compare is None else str(compare),
-            page=page,
-            pages=pages,
-            consistent=consistent,
-            ensemble=ensemble,
+    if not (in_folder or dry_run or watch or redo or retry_failed):
+        upscale_picture(
+            paths[0],
+            output,
+            network | {"threads": threads, "max_memory": memory},
+            result
+            | {
+                "target": target,
+                "residual": residual,
+                "compare": compare,
+                "resume": resume,
+                "overwrite": overwrite,
+                "in_place": in_place,
+            },
             preview=preview,
-        )
-        options = RunOptions(
-            selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),
-            overwrite=overwrite,
-            redo=redo,
-            retry_failed=retry_failed,
-            watch=watch,
-            threads=threads,
-            max_memory=memory,
-            resume=resume,
-        )
-        if stored:
-            upscale_stored(
-                inputs,
-                output,
-                settings,
-                options,
-                cluster=place,
-                dry_run=dry_run,
-                quiet=quiet,
-                json=json,
-            )
-            return
-        upscale_folder(
-            paths,
-            goal,
-            settings,
-            options,
-            cluster=place,
-            dry_run=dry_run,
             quiet=quiet,
             json=json,
         )
         return
-    upscale_picture(
-        paths[0],
-        output,
-        {
-            "model": model,
-            "backend": backend,
-            "precision": precision,
-            "threads": threads,
-            "max_memory": memory,
-            "tile": tile,
-        },
-        {
-            "target": target,
-            "page": page,
-            "pages": pages,
-            "format": format,
-            "quality": quality,
-            "compression": compression,
-            "tiled": tiled,
-            "pyramid": pyramid,
-            "resume": resume,
-            "residual": residual,
-            "compare": compare,
-            "consistent": consistent,
-            "ensemble": ensemble,
-            "overwrite": overwrite,
-            "in_place": in_place,
-        },
+
+    from vdsr.jobs.discovery import Selection
+    from vdsr.jobs.runner import RunOptions
+    from vdsr.jobs.settings import JobSettings
+
+    _refuse_for_folders(inputs, output, in_place=in_place)
+    settings = JobSettings(
+        **size,
+        **network,
+        **result,
+        name=name,
+        residual=None if residual is None else str(residual),
+        compare=None if compare is None else str(compare),
         preview=preview,
-        quiet=quiet,
-        json=json,
     )
+    options = RunOptions(
+        selection=Selection(include=tuple(include or ()), exclude=tuple(exclude or ())),
+        overwrite=overwrite,
+        redo=redo,
+        retry_failed=retry_failed,
+        watch=watch,
+        threads=threads,
+        max_memory=memory,
+        resume=resume,
+    )
+    talk: Any = {"dry_run": dry_run, "quiet": quiet, "json": json}
+    if stored:
+        upscale_stored(inputs, output, settings, options, cluster=place, **talk)
+    else:
+        upscale_folder(paths, goal, settings, options, cluster=place, **talk)
+
+
+def _with_output(inputs: list[str], output: str, *, in_place: bool) -> tuple[list[str], str]:
+    """Inputs and output; one word alone, which the parser takes for the output, is an input."""
+    if inputs:
+        return inputs, output
+    if not in_place:
+        raise UsageError(f"{output}: name the output, too; or --in-place, to replace it")
+    return [output], output
+
+
+def _refuse_for_folders(inputs: list[str], output: str, *, in_place: bool) -> None:
+    """What is for one picture alone."""
+    if in_place:
+        raise UsageError("--in-place is for one picture: give it as IN, without an OUT")
+    if STDIO in (output, *inputs):
+        raise UsageError("- is for one picture, from or to a pipe: not for folders")
 
 
 def _cluster(address: str | None, cpus: int | None, gpus: float | None) -> ClusterOptions | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vdsr.errors import BackendError, InputError, OutOfMemory, UnsupportedType, VdsrError
+from vdsr.errors import (
+    BackendError,
+    InputError,
+    OutOfMemory,
+    UnsupportedType,
+    UsageError,
+    VdsrError,
+)
 from vdsr.imaging.arrays import is_pillow
 from vdsr.imaging.files.images import Goal, is_encoded, is_goal, name_of
 from vdsr.inference.engine import EngineFor, Result
@@ -145,13 +152,20 @@ def _mapped(engine_for: EngineFor, index: int, item: Item, order: Order) -> Mapp
     return Mapped(index=index, source=item, result=result, model=name, why=engine.why)
 
 
-def is_single(images: object) -> bool:
-    """Whether one picture was given where many are expected."""
-    return isinstance(images, np.ndarray) or is_pillow(images) or is_encoded(images)
+def check_many(images: object) -> None:
+    """See that many pictures were given.
+
+    Raises:
+        UsageError: for a single one, which could be iterated over by letters or rows, and for
+            what cannot be iterated over.
+    """
+    if isinstance(images, np.ndarray) or is_pillow(images) or is_encoded(images):
+        raise UsageError(f"{_described(images)}: put it in a list")
+    if not isinstance(images, Iterable):
+        raise UsageError(f"map takes many pictures, not {type(images).__name__}")
 
 
-def told(image: object) -> str:
-    """One picture that was given where many are expected, in words."""
+def _described(image: object) -> str:
     if isinstance(image, str | os.PathLike):
         return f"{os.fspath(image)!r:.60} is one path"
     kind = "array" if isinstance(image, np.ndarray) else type(image).__name__

@@ -20,7 +20,7 @@ from vdsr.inference import cpu, memory
 from vdsr.inference.backends import Backend
 from vdsr.inference.engine import Engine, EngineFor, Result
 from vdsr.inference.engines import Engines
-from vdsr.inference.mapping import Mapped, is_single, map_pictures, told
+from vdsr.inference.mapping import Mapped, check_many, map_pictures
 from vdsr.inference.order import FileOptions, FilmOptions, Order, SizeOptions
 from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import Picture, opened, opened_file
@@ -326,10 +326,7 @@ class Upscaler:
             in_flight = _PER_STREAM * threads
         if in_flight < 1:
             raise UsageError(f"at least 1 picture in flight, not {in_flight}")
-        if is_single(images):  # many of which could be iterated over, by letters or rows
-            raise UsageError(f"{told(images)}: put it in a list")
-        if not isinstance(images, Iterable):
-            raise UsageError(f"map takes many pictures, not {type(images).__name__}")
+        check_many(images)
         # Without a format each suffix tells; any lossy one tells the range of the quality.
         lossy = order.storage.is_lossy
         check_quality(format_of(Path("lossy.jpg"), order.format), order.quality, lossy=lossy)

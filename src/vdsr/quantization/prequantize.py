@@ -9,7 +9,8 @@ and were fitted to them, and biases that make up for the mean of what int8 will 
 from __future__ import annotations
 
 from vdsr.model.architecture import Architecture, FloatArray
-from vdsr.quantization.quantizer import QuantizationSettings, quantize
+from vdsr.quantization.quantizer import quantize
+from vdsr.quantization.settings import QuantizationSettings
 
 # Channels made wholly equal burden the weights, which are rounded plainly there: halfway, as
 # in SmoothQuant (see `equalize`).

@@ -12,10 +12,11 @@ from openvino import opset13 as ops
 
 from vdsr.model.architecture import FloatArray, Layer
 from vdsr.quantization.convolution import compiled, convolved
-from vdsr.quantization.quantizer import LayerTable, Quantized, float_weight
+from vdsr.quantization.quantizer import Quantized
 from vdsr.quantization.search import Trial
 from vdsr.quantization.spread import spread
 from vdsr.quantization.thresholds import LEVELS
+from vdsr.quantization.variant import LayerTable, float_weight
 from vdsr.report import page as frame
 from vdsr.report.svg import bars
 from vdsr.report.table import Table

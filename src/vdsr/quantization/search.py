@@ -11,7 +11,8 @@ from vdsr.model.file import ModelFile
 from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.quantization.pictures import Pictures
-from vdsr.quantization.quantizer import QuantizationSettings, Quantized, quantize_variants
+from vdsr.quantization.quantizer import Quantized, quantize_variants
+from vdsr.quantization.settings import QuantizationSettings
 from vdsr.quantization.thresholds import METHODS
 
 AUTO = "auto"
