@@ -69,6 +69,47 @@ def test_yes_with_every_option(source, tmp_path: Path, options: dict[str, Any]):
     assert vdsr.verify(goal, source).verdict == "yes"
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_halves_are_made_again_in_halves_or_compared_with_floats(
+    source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+):
+    """torch computes in halves on every processor, if slowly: it stands for one that is meant to.
+
+    Where nothing does, floats are compared, and what halves round off is found and said.
+    """
+    torch = pytest.importorskip("vdsr.inference.backends.torch", reason="needs torch")
+    goal = tmp_path / f"o.{suffix}"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "precisions", lambda: ("fp32", "fp16"))
+        made(source, goal, backend="torch", precision="fp16")
+        found = vdsr.verify(goal, source)
+        assert (found.verdict, found.provenance["Precision"]) == ("yes", "fp16")
+        assert "halves" not in " ".join(found.reasons)
+        assert not np.array_equal(
+            vdsr.read_image(goal), vdsr.upscale(vdsr.read_image(source), scale=2, precision="fp32")
+        )
+    found = vdsr.verify(goal, source)
+    assert (found.verdict, found.difference.largest) == ("altered", pytest.approx(1.0))
+    assert "made with the precision fp16, which is not to be had here" in found.reasons[0]
+    assert "a tolerance of 1 takes that as equal" in found.reasons[-1]
+    found = vdsr.verify(goal, source, tolerance=1)
+    assert (found.verdict, found.metadata) == ("yes", ())
+    assert found.reasons[-1].endswith("within 1 levels")
+    vdsr.write_image(tmp_path / "other.png", 255 - scene())
+    assert vdsr.verify(goal, tmp_path / "other.png", tolerance=1).verdict == "no"
+
+
+def test_a_backend_that_is_not_here_is_named_and_no_change(
+    source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    goal = made(source, tmp_path / "o.png", backend="onnxruntime", precision="fp32")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "vdsr.inference.backends.onnxruntime", raising=False)
+    found = vdsr.verify(goal, source, tolerance=1)
+    assert (found.verdict, found.metadata) == ("yes", ())
+    assert "the backend onnxruntime, which is not to be had here" in found.reasons[0]
+
+
 @pytest.mark.parametrize("quality", [60, 95])
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif"])
 def test_lossy_formats_lose_the_same_twice(source, tmp_path: Path, suffix: str, quality: int):

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vdsr.errors import BackendError, InputError, ModelError, UsageError
+from vdsr.errors import BackendError, InputError, MissingExtra, ModelError, UsageError
 from vdsr.imaging.files import FORMATS, PictureReader, xmp
 from vdsr.imaging.files.images import AnyPath
 from vdsr.imaging.files.metadata import Metadata, blob
+from vdsr.inference.engine import Result
 from vdsr.inference.pipeline import RowBuffer
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.selection import int8_form
@@ -134,11 +136,14 @@ def verify(
             chosen = DEFAULT_MODEL if not said and model is None else file
             try:
                 with _upscaler(chosen, said, precision, options) as upscaler:
-                    _make(upscaler, again, given, made, said, progress)
+                    result = _make(upscaler, again, given, made, said, progress)
+                instead = _instead(result, said)
             except UsageError as error:
                 reasons.append(f"what it says of itself cannot be: {error}")
                 return Verdict(verdict=NO, reasons=tuple(reasons), provenance=said)
-            found = _judged(made, PictureReader(again), said, reasons, tolerance)
+            found = _judged(
+                made, PictureReader(again), said, [*reasons, *instead.values()], tolerance, instead
+            )
             if found.verdict == YES:
                 break
         return found
@@ -184,11 +189,26 @@ def _model(said: Mapping[str, str], model: AnyPath | None) -> ModelFile:
 def _upscaler(
     model: ModelFile | str, said: Mapping[str, str], precision: str, options: dict[str, Any]
 ) -> Upscaler:
-    """On the backend that the picture names, or another where that is not to be had."""
-    try:
-        return Upscaler(model, backend=said.get("Backend", "auto"), precision=precision, **options)
-    except BackendError:
-        return Upscaler(model, precision=precision, **options)
+    """On the backend and in the precision that the picture names, or in others as near."""
+    ways = [(said.get("Backend", "auto"), precision), ("auto", precision)]
+    if precision == "fp16":
+        # Few processors compute in halves; what they round off is less than a level.
+        ways += [(said.get("Backend", "auto"), "fp32"), ("auto", "fp32")]
+    for backend, kind in ways[:-1]:
+        with suppress(BackendError, MissingExtra):
+            return Upscaler(model, backend=backend, precision=kind, **options)
+    return Upscaler(model, backend=ways[-1][0], precision=ways[-1][1], **options)
+
+
+def _instead(result: Result, said: Mapping[str, str]) -> dict[str, str]:
+    """By what the picture names: in words, what was taken instead because that is not here."""
+    taken = {"Backend": result.backend, "Precision": result.precision}
+    return {
+        name: f"it was made with the {name.lower()} {said[name]}, which is not to be had here:"
+        f" compared with {now}"
+        for name, now in taken.items()
+        if name in said and said[name] != now
+    }
 
 
 def _make(
@@ -198,11 +218,11 @@ def _make(
     made: PictureReader,
     said: Mapping[str, str],
     progress: OnProgress | None,
-) -> None:
+) -> Result:
     """The result anew, in the same format."""
     page = _number(said, "Page")
     target = Target.parse(said["Target"]) if "Target" in said else _target(source, page, made, said)
-    upscaler.upscale(
+    result = upscaler.upscale(
         source,
         again,
         target=target,
@@ -214,6 +234,8 @@ def _make(
         ensemble="Ensemble" in said,
         progress=progress,
     )
+    assert isinstance(result, Result)  # it goes into a file
+    return result
 
 
 def _number(said: Mapping[str, str], name: str) -> int | None:
@@ -239,6 +261,7 @@ def _judged(
     said: dict[str, str],
     before: list[str],
     tolerance: float,
+    instead: Mapping[str, str],
 ) -> Verdict:
     reasons = [*before]
     size, expected = (f"{one.width}x{one.height} px" for one in (made, again))
@@ -265,11 +288,12 @@ def _judged(
                 " a tolerance of 1 takes that as equal"
             )
         return Verdict(verdict=verdict, reasons=tuple(reasons), difference=found, provenance=said)
-    changed = _metadata(made, again, said)
+    changed = _metadata(made, again, said, instead)
     if changed and said:
         reasons.append(f"its pixels are right; its metadata were changed: {', '.join(changed)}")
         return Verdict(verdict=ALTERED, reasons=tuple(reasons), metadata=changed, provenance=said)
-    reasons.append("every pixel is what the network made of the source")
+    within = f", within {tolerance:g} levels" if tolerance else ""
+    reasons.append(f"every pixel is what the network made of the source{within}")
     return Verdict(verdict=YES, reasons=tuple(reasons), provenance=said)
 
 
@@ -304,7 +328,10 @@ def _difference(made: PictureReader, again: PictureReader, tolerance: float) -> 
 
 
 def _metadata(
-    made: PictureReader, again: PictureReader, said: Mapping[str, str]
+    made: PictureReader,
+    again: PictureReader,
+    said: Mapping[str, str],
+    instead: Collection[str],
 ) -> tuple[str, ...]:
     """Which of what a file carries is not what was written."""
     found = []
@@ -317,7 +344,7 @@ def _metadata(
     if packets[0] != packets[1]:
         found.append("xmp")
     fresh = xmp.provenance(b.xmp or b"")
-    passing = (*_PASSING, *(name for name in fresh if name not in said))
+    passing = (*_PASSING, *instead, *(name for name in fresh if name not in said))
     more = any(name in said and name not in fresh for name in _NUMBERS)
     if more or any(said.get(name) != b for name, b in fresh.items() if name not in passing):
         found.append("provenance")
