@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vdsr import write_image
 from vdsr.cli.console import duration, json_argument
 from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
 from vdsr.model.architecture import Architecture, Layer
@@ -95,6 +96,19 @@ def test_quiet_prints_nothing(vdsr, picture: Path, small_model: Path):
         "",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [(["--scale", "2.5"], "53x38 px, x2.5 in"), (["--width", "50"], "50x36 px, x2.4 in")],
+)
+def test_the_scale_that_is_asked_for_is_the_one_that_is_shown(
+    vdsr, tmp_path: Path, small_model: Path, options: list[str], shown: str
+):
+    source, goal = tmp_path / "odd.png", tmp_path / "out.png"
+    write_image(source, np.full((15, 21, 3), 90, np.uint8))
+    code, out, _ = vdsr("upscale", source, goal, "-m", small_model, *options)
+    assert (code, shown in out) == (0, True), out
 
 
 @pytest.mark.parametrize(

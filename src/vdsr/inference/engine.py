@@ -58,7 +58,7 @@ class Result:
     Attributes:
         input, output: paths; what is not a path is named in angle brackets.
         width, height: of the output, px.
-        scale: by which its sides grew.
+        scale: that was asked for; where a size was, by which the side grew that grew more.
         model: name of the model.
         precision, backend: that were used.
         seconds: from opening the input to the finished output.

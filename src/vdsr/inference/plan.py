@@ -62,7 +62,7 @@ class Plan:
 
     Attributes:
         layout: of the result.
-        scale: by which the longer growth goes.
+        scale: that is asked for; where a size is, by which the side grows that grows more.
         passes: one after the other.
         memory: estimated working memory, bytes.
     """
@@ -225,7 +225,8 @@ def plan_picture(
     height, width = sizes[-1].shape_out
     return Plan(
         layout=PixelLayout(width=width, height=height, bands=layout.bands, dtype=layout.dtype),
-        scale=max(height / layout.height, width / layout.width),
+        # Sides are whole px: 2.5 times 199 px is 498, and still x2.5.
+        scale=target.asked_scale or max(height / layout.height, width / layout.width),
         passes=tuple(passes),
         memory=int(used),
     )

@@ -67,7 +67,7 @@ class Target:
             return f"fit {self.fit[0]}x{self.fit[1]}"
         sides = (("width", self.width), ("height", self.height))
         named = ", ".join(f"{name} {side}" for name, side in sides if side is not None)
-        return named or f"scale {float(DEFAULT_SCALE if self.scale is None else self.scale)!r}"
+        return named or f"scale {self.asked_scale!r}"
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -99,6 +99,15 @@ class Target:
             pair = isinstance(self.fit, tuple | list) and len(self.fit) == 2
             if not pair or not all(_is_a(numbers.Integral, side) for side in self.fit):
                 raise UsageError(f"fit is a pair (width, height) in px, not {self.fit!r:.60}")
+
+    @property
+    def asked_scale(self) -> float | None:
+        """The scale that is asked for; None where a size is, and the scale follows from it."""
+        if self.restore:
+            return 1.0
+        if self.fit is not None or self.width is not None or self.height is not None:
+            return None
+        return DEFAULT_SCALE if self.scale is None else float(self.scale)
 
     def axes(self, height: int, width: int) -> tuple[Axis, Axis]:
         """Vertical and horizontal axis for a picture of `height` x `width` px.
@@ -139,8 +148,9 @@ class Target:
             return Axis.by_scale(height, self.width / width), Axis.by_size(width, self.width)
         if self.height is not None:
             return Axis.by_size(height, self.height), Axis.by_scale(width, self.height / height)
-        scale = DEFAULT_SCALE if self.scale is None else self.scale
-        return Axis.by_scale(height, scale), Axis.by_scale(width, scale)
+        asked = self.asked_scale
+        assert asked is not None  # no size is
+        return Axis.by_scale(height, asked), Axis.by_scale(width, asked)
 
 
 def _is_a(kind: type, value: object) -> bool:

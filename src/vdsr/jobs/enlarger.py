@@ -18,7 +18,6 @@ from vdsr.inference.pictures import Picture, opened_file
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
 from vdsr.inference.upscaler import Upscaler
-from vdsr.jobs.naming import asked_scale
 from vdsr.jobs.picture import Outcome, Task, do_picture
 from vdsr.model.architecture import FloatArray
 
@@ -150,7 +149,7 @@ def _preview(engine: Engine, picture: Picture, made: Path, order: Order) -> Resu
         output=str(made),
         width=width,
         height=height,
-        scale=asked_scale(order.target) or 0.0,
+        scale=order.target.asked_scale or 0.0,
         model=engine.model.metadata.name,
         precision=engine.choice.precision,
         backend=engine.choice.backend,

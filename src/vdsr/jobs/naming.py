@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vdsr.errors import UsageError
 from vdsr.imaging.files.formats import FORMATS
-from vdsr.inference.target import DEFAULT_SCALE, Target
+from vdsr.inference.target import Target
 
 # Formats by the suffixes of files that can be written.
 _WRITTEN = {suffix: one.name for one in FORMATS.values() for suffix in one.suffixes}
@@ -42,7 +42,7 @@ class NamePattern:
         self, pattern: str | None, target: Target, format: str | None, mark: str = ""
     ) -> None:
         self._fields = {"size": size_label(target)}
-        scale = asked_scale(target)
+        scale = target.asked_scale
         if scale is not None:
             self._fields["scale"] = f"{scale:g}"
         if pattern is None:
@@ -142,20 +142,11 @@ def longest_name(folder: Path) -> int:
         return _LONGEST
 
 
-def asked_scale(target: Target) -> float | None:
-    """The scale that is asked for; None where a size is, and the scale follows from it."""
-    if target.restore:
-        return 1.0
-    if target.fit is not None or target.width is not None or target.height is not None:
-        return None
-    return DEFAULT_SCALE if target.scale is None else float(target.scale)
-
-
 def size_label(target: Target) -> str:
     """What is asked for, as a part of a file's name."""
     if target.restore:
         return "restored"
-    scale = asked_scale(target)
+    scale = target.asked_scale
     if scale is not None:
         return f"x{scale:g}"
     if target.fit is not None:

@@ -67,7 +67,7 @@ class Outcome:
         error: why it is not done, without the name of the picture.
         size, mtime_ns, digest: of the picture, as it was when it was read.
         width, height: of the result, px.
-        scale: by which its sides grew.
+        scale: that was asked for; where a size was, by which the side grew that grew more.
         model: name, precision and backend it was made with, and why that was chosen.
         output_size, output_mtime_ns, output_digest: of the file that was made.
         seconds: that it took.

@@ -15,7 +15,7 @@ from vdsr.imaging.files.storage import Storage
 from vdsr.inference.order import Order
 from vdsr.inference.selection import AUTO
 from vdsr.inference.target import Target
-from vdsr.jobs.naming import NamePattern, asked_scale
+from vdsr.jobs.naming import NamePattern
 
 # What is appended to the name of an output for what is made beside it.
 BESIDE = {"residual": ".residual.png", "compare": ".html"}
@@ -189,7 +189,7 @@ class JobSettings:
         for field in fields(self):
             before, now = getattr(self, field.name), getattr(later, field.name)
             if field.name == "scale":
-                before, now = asked_scale(self.target), asked_scale(later.target)
+                before, now = self.target.asked_scale, later.target.asked_scale
             if before != now:
                 found.append(f"{field.name} was {_told(before)}, and is {_told(now)}")
         return found

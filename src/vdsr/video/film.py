@@ -380,7 +380,8 @@ class FilmWork:
             width=(side_by_side_width(self.width) if self.order.preview else self.width)
             + self.added[0],
             height=self.height + self.added[1],
-            scale=max(self.height / film.height, self.width / film.width),
+            scale=self.order.size.asked_scale
+            or max(self.height / film.height, self.width / film.width),
             frames=self.counts.frames,
             codec=codec,
             pix_fmt=pix_fmt,

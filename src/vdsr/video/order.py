@@ -46,7 +46,7 @@ class FilmResult:
     Attributes:
         input, output: names.
         width, height: px.
-        scale: by which the longer growth goes.
+        scale: that is asked for; where a size is, by which the side grows that grows more.
         frames: pictures.
         codec, pix_fmt: of the pictures.
         model, precision, backend: what enlarged them.
