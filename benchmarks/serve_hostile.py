@@ -23,6 +23,7 @@ import fuzz_inputs
 from serve_load import Served
 
 AT_ONCE = 24
+PARTS = 10
 SLOW_SHARE = 0.01
 HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
 PATHS = (
@@ -122,10 +123,10 @@ async def send(port: int, data: bytes, *, slowly: bool) -> int:
         return 0
 
 
-async def attack(server: Served, count: int) -> collections.Counter[int]:
-    """Send so many; gives how often each status came."""
+async def attack(server: Served, seeds: range) -> collections.Counter[int]:
+    """Send the requests of these seeds; gives how often each status came."""
     port, seen = int(server.address.rpartition(":")[2]), collections.Counter[int]()
-    numbers = iter(range(count))
+    numbers = iter(seeds)
 
     async def one() -> None:
         for number in numbers:
@@ -146,9 +147,12 @@ def main() -> None:
         try:
             total: collections.Counter[int] = collections.Counter()
             memory, start = [], time.monotonic()
-            for _ in range(5):
-                total += asyncio.run(attack(server, count // 5))
-                memory.append(server.resident() >> 20)
+            for part in range(PARTS):
+                total += asyncio.run(
+                    attack(server, range(part * count // PARTS, (part + 1) * count // PARTS))
+                )
+                memory.append(server.parts())
+                print(f"{sum(total.values())}: {memory[-1]} MiB", flush=True)
             seconds = time.monotonic() - start
             alive = asyncio.run(
                 send(
@@ -161,7 +165,7 @@ def main() -> None:
         finally:
             peak = server.stop()
     print(f"{count} requests in {seconds:.0f} s: {dict(sorted(total.items()))} (0: no answer)")
-    print(f"memory after each fifth: {memory} MiB, {peak >> 20} MiB at most; left on disk: {left}")
+    print(f"{peak >> 20} MiB at most; left on disk: {left}")
     print(f"it answers: {alive}")
     bad = {status for status in total if status >= 500 and status != 503}
     if bad or alive != 200:

@@ -126,16 +126,20 @@ class Served:
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
 
-    def resident(self) -> int:
-        """Bytes held by the server and its processes."""
-        total = resident_bytes(self._process.pid)
+    def parts(self) -> tuple[int, int]:
+        """MiB held by the server, and by its processes."""
+        others = 0
         for task in Path(f"/proc/{self._process.pid}/task").iterdir():
             try:
                 pids = (task / "children").read_text().split()
             except OSError:
                 continue
-            total += sum(resident_bytes(int(pid)) for pid in pids)
-        return total
+            others += sum(resident_bytes(int(pid)) for pid in pids)
+        return resident_bytes(self._process.pid) >> 20, others >> 20
+
+    def resident(self) -> int:
+        """Bytes held by both."""
+        return sum(self.parts()) << 20
 
     def _watch(self) -> None:
         while not self._ended.wait(0.5):

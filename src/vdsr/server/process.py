@@ -31,6 +31,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+import pyvips
+
 import vdsr.errors
 from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.imaging.files import PictureReader, format_of
@@ -195,6 +197,7 @@ def limit(max_memory: int, max_file: int) -> None:
         most = max_memory + _ROOM
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     memory.give_back_at_once()
+    pyvips.cache_set_max(0)  # no picture comes twice: libvips would keep the last hundred
 
 
 def main() -> None:

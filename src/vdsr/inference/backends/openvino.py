@@ -22,6 +22,10 @@ from vdsr.model.file import ModelFile
 
 _HINTS = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
 _POLL_MILLISECONDS = 50
+# Of kernels made for sizes of tiles. OpenVINO keeps 5000, half a MiB for each size: beyond any
+# use for pictures of many sizes. The property is not documented
+# (https://github.com/openvinotoolkit/openvino/issues/23316), and may go.
+_CACHE = {"CPU_RUNTIME_CACHE_CAPACITY": 64}
 # Interrupted requests, and the arrays that they still read.
 _ABANDONED: list[object] = []
 _CAPABILITIES = {"FP32": "fp32", "FP16": "fp16", "INT8": "int8"}
@@ -81,8 +85,14 @@ class OpenVinoBackend:
 
     def _compile(self) -> openvino.CompiledModel:
         forks.starting("OpenVINO")
+        core, graph = openvino.Core(), self._model.graph
         try:
-            return openvino.Core().compile_model(self._model.graph, "CPU", self._config)
+            try:
+                return core.compile_model(graph, "CPU", {**self._config, **_CACHE})
+            except RuntimeError as error:
+                if not any(name in str(error) for name in _CACHE):
+                    raise
+                return core.compile_model(graph, "CPU", self._config)
         except RuntimeError as error:
             if memory.is_shortage(error):
                 raise OutOfMemory("OpenVINO ran out of memory") from error
