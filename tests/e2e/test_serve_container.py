@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TOOL = shutil.which("podman") or shutil.which("docker")
+ANALYZE = shutil.which("systemd-analyze")
 IMAGE = "vdsr-test"
 TOKEN = "a-token-of-the-test"
 
@@ -26,6 +28,17 @@ def test_the_files_say_what_they_promise():
     unit = (ROOT / "deploy/vdsr-serve.service").read_text("utf-8")
     for line in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes"):
         assert line in unit
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
+def test_systemd_knows_every_line_of_the_unit(tmp_path):
+    assert ANALYZE is not None
+    unit = tmp_path / "vdsr-serve.service"
+    text = (ROOT / "deploy/vdsr-serve.service").read_text("utf-8")
+    unit.write_text(text.replace("/opt/vdsr/bin/vdsr", sys.executable))
+    run = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, check=False)
+    said = [line for line in run.stderr.splitlines() if unit.name in line]
+    assert (run.returncode, said) == (0, [])
 
 
 @pytest.mark.slow
