@@ -29,8 +29,8 @@ from vdsr.server.fair import FairQueue
 
 T = TypeVar("T")
 
-# Of what works on large pictures (man 2 nice): beside it, small ones get nine tenths.
-LARGE_NICE = 10
+# Of what works on large pictures (man 2 nice): of two threads, a small one gets three quarters.
+LARGE_NICE = 5
 
 
 @dataclass(frozen=True, eq=False)
