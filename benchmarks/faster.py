@@ -3,7 +3,7 @@
     python benchmarks/faster.py [--model INT8.onnx ...] [--size 1920x1080] [--repeats 3]
 
 Interleaved in one run, for every model, OpenVINO on the luma of the output: at once; in
-tiles of several shapes, their halo computed and paid for; several tiles in work at once,
+tiles of several shapes, their halo computed and paid for; several tiles in progress at once,
 each on its share of the threads; input and output in OpenVINO's own memory, or copied;
 and with uint8 input and output inside the graph. Ratios are to the whole at once: above
 1 is faster. Tiles are cut as the program cuts them (`vdsr.inference.tiling`).
@@ -56,7 +56,7 @@ def spans(length: int, side: int, halo: int) -> Iterator[Span]:
 
 
 class Queue:
-    """A compiled network with requests in work at once."""
+    """A compiled network with requests in progress at once."""
 
     def __init__(self, graph: openvino.Model, *, streams: int, share: bool, threads: int) -> None:
         config = {

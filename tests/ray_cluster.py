@@ -50,7 +50,7 @@ class RayCluster:
         self.address: str = cluster.address
 
     def actors(self) -> list[int]:
-        """The processes of actors that have pictures in work, or have had."""
+        """The processes of actors that have pictures in progress, or have had."""
         nodes = self._cluster.list_all_nodes()
         raylets = {node.all_processes["raylet"][0].process.pid for node in nodes}
         return [pid for pid, parent, name in _processes() if parent in raylets and _is_ours(name)]

@@ -44,7 +44,7 @@ class ModelError(UsageError):
 
 
 class BackendError(UsageError):
-    """A backend, device or precision is not to be had on this machine."""
+    """A backend, device or precision is not available on this machine."""
 
 
 class MissingExtra(UsageError, ImportError):

@@ -30,7 +30,7 @@ PACKAGES = {
 
 
 def require(*modules: str) -> None:
-    """See that packages are installed, without importing them.
+    """Check that packages are installed, without importing them.
 
     Args:
         modules: names of `PACKAGES`.

@@ -25,6 +25,6 @@ def starting(library: str) -> None:
     process = os.getpid()
     if _started.setdefault(library, process) != process:
         raise UsageError(
-            f"{library} was used before this process was forked, and would wait for ever here:"
+            f"{library} was used before this process was forked, and would hang here:"
             " start processes by 'spawn' (multiprocessing.get_context('spawn')), or fork first"
         )

@@ -52,7 +52,7 @@ def _mode(path: str | Path) -> int | None:
         return None
     except (OSError, ValueError) as error:  # a ValueError: a null byte in the name
         text = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: it cannot be looked for: {text}") from error
+        raise InputError(f"{path}: it cannot be looked up: {text}") from error
 
 
 def read_file(path: str | Path, most: int) -> bytes:

@@ -2,7 +2,7 @@
 
 What is written grows beside its goal, under a name nobody can foresee, and is renamed when
 it is whole. A link is not replaced: the file that it leads to is. Whoever writes holds a lock
-on the unfinished file; so what a killed process left behind is told from what is in work, and
+on the unfinished file; so what a killed process left behind is told from what is in progress, and
 is cleared away by the next one that writes into the same folder.
 """
 

@@ -373,7 +373,7 @@ def test_the_card_runs_pictures_of_any_size_in_windows(card: Path, vaststreamx: 
         assert (small.shape, np.abs(small - y[:1, :, :70]).max() < 3e-3) == ((1, 1, 70, 530), True)
         backend.close()
     (card / "vdsp_params.json").write_text('{"OpConfig": {"OimageHeight": 0}}')
-    with pytest.raises(BackendError, match="the input size cannot be read of it"):
+    with pytest.raises(BackendError, match="the input size cannot be read from it"):
         VastStreamXBackend(model, precision="fp16")
 
 
@@ -447,7 +447,7 @@ def test_sizes_that_cannot_be_exported(vdsr, card: Path, tmp_path: Path, shape: 
 )
 def test_a_fixed_protocol_names_a_size(vdsr, originals: Path, protocol: str):
     code, _, err = vdsr("evaluate", "-d", originals, "-p", protocol)
-    assert (code, "come height and width, as fixed:256x256" in err) == (2, True)
+    assert (code, "is followed by height and width, as fixed:256x256" in err) == (2, True)
 
 
 def test_pictures_go_through_the_card_in_windows_of_its_folder(

@@ -97,7 +97,7 @@ def test_actors_killed_ten_times(cluster: RayCluster, large: Job, tmp_path: Path
     for kill in range(10):
         wait_for(len(seen) + 6, out, process)
         seen = identities(out)
-        # Those in work at a death are done last, by themselves: a second death is theirs.
+        # Those in progress at a death are done last, by themselves: a second death is theirs.
         assert (count(out, "alone"), process.poll()) == (0, None), kill
         wait(kill_an_actor(cluster))
     check_end(large, out, process)

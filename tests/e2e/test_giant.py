@@ -209,7 +209,7 @@ def test_too_little_disk_is_said_before_the_work(
     source, goal = picture(tmp_path / "in.tif"), tmp_path / "out.tif"
     usage = SimpleNamespace(free=50_000)
     monkeypatch.setattr(strips.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OutputError, match=r"it needs about .* of disk.* are free: make room"):
+    with pytest.raises(OutputError, match=r"it needs about .* of disk.* are free: free some space"):
         upscaler.upscale(source, goal, scale=3, resume=True, progress=_After(0))
     assert tree(tmp_path).keys() == {"in.tif"}
     # Both the strips and the file: 183 x 141 px of 3 bytes, twice.

@@ -63,7 +63,7 @@ def test_no_page_is_chosen_silently(source: Path, upscaler: Upscaler, tmp_path: 
     with pytest.raises(InputError, match="there is no page 5: it has 4"):
         upscaler.upscale(source, tmp_path / "out.tif", page=5, scale=2)
     for page in (0, -1, 1.5):
-        with pytest.raises(UsageError, match="pages are counted from 1"):
+        with pytest.raises(UsageError, match="pages are numbered from 1"):
             upscaler.upscale(source, page=page)
     with pytest.raises(UsageError, match="pages is 'all'"):
         upscaler.upscale(source, tmp_path / "out.tif", pages="1-3")

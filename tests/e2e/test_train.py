@@ -255,7 +255,7 @@ def test_a_stopped_command_says_how_to_go_on(photos, tmp_path):
     )
     assert done.returncode == 130, done.stderr
     assert "after 20 steps" in done.stderr or "after 21 steps" in done.stderr
-    assert "--resume goes on" in done.stderr
+    assert "--resume continues" in done.stderr
     assert not model.exists()
     train(recipe, model, [photos], **options(resume=True))
     assert load_model(model).metadata.recipe.count("100 steps") == 1

@@ -90,8 +90,8 @@ def test_halves_are_made_again_in_halves_or_compared_with_floats(
         )
     found = vdsr.verify(goal, source)
     assert (found.verdict, found.difference.largest) == ("altered", pytest.approx(1.0))
-    assert "made with the precision fp16, which is not to be had here" in found.reasons[0]
-    assert "a tolerance of 1 takes that as equal" in found.reasons[-1]
+    assert "made with the precision fp16, which is not available here" in found.reasons[0]
+    assert "a tolerance of 1 counts it as equal" in found.reasons[-1]
     found = vdsr.verify(goal, source, tolerance=1)
     assert (found.verdict, found.metadata) == ("yes", ())
     assert found.reasons[-1].endswith("within 1 levels")
@@ -107,7 +107,7 @@ def test_a_backend_that_is_not_here_is_named_and_no_change(
     monkeypatch.delitem(sys.modules, "vdsr.inference.backends.onnxruntime", raising=False)
     found = vdsr.verify(goal, source, tolerance=1)
     assert (found.verdict, found.metadata) == ("yes", ())
-    assert "the backend onnxruntime, which is not to be had here" in found.reasons[0]
+    assert "the backend onnxruntime, which is not available here" in found.reasons[0]
 
 
 @pytest.mark.parametrize("quality", [60, 95])

@@ -385,7 +385,7 @@ def test_closing_early_waits_for_what_has_begun(how: str):
     for one in (found := stubbed(images, held, in_flight=6, workers=2)):
         assert one.index == 0
         break
-    # Of six that were read, one was given back, two are in work, and three wait.
+    # Of six that were read, one was given back, two are in progress, and three wait.
     assert all(held.begun.acquire(timeout=PATIENCE) for _ in range(2))
     letting_go = threading.Timer(0.1, held.go.set)
     letting_go.start()

@@ -125,7 +125,7 @@ def test_an_interrupted_branch_ends_as_an_unbroken_one(tmp_path: Path, pack, mon
 
 
 def test_an_interrupted_trunk_goes_on_as_an_unbroken_one(tmp_path: Path, pack, monkeypatch):
-    """With slopes that fall, channels that are made anew, and batches that are made ahead."""
+    """With slopes that fall, channels that are reinitialized, and batches that are made ahead."""
     recipe = parse_recipe(TRUNK)
     options = TrainingOptions(threads=1)
     found = []

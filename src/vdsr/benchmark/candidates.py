@@ -26,7 +26,7 @@ class BenchmarkSettings:
         repeats: most rounds.
         seconds: after which no further round of a size and batch is begun.
         threads: CPU threads.
-        streams: pictures in work at once, for the throughput.
+        streams: pictures processed at once, for the throughput.
         reference: whether the eager PyTorch network is measured.
         program: output size of the rows of the whole program; None leaves them out.
         program_repeats: most rounds of those.

@@ -46,7 +46,7 @@ class Way:
         mode: `eager`, `compile` or `graph`.
         tile: (width, height) in px.
         batch: tiles per call.
-        streams: calls in work at once.
+        streams: calls in progress at once.
     """
 
     precision: str

@@ -1,4 +1,4 @@
-"""Throughput: several pictures in work at once, each on its share of the threads."""
+"""Throughput: several pictures processed at once, each on its share of the threads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Streams:
         self._run(y)
 
     def close(self) -> None:
-        """Give back the networks."""
+        """Release the networks."""
         self._stack.close()
         del self._run
 

@@ -115,7 +115,7 @@ def open_candidate(candidate: Candidate, threads: int) -> Runnable:
 
 
 def close(network: Runnable) -> None:
-    """Give back what a network holds, if it holds anything."""
+    """Release what a network holds, if it holds anything."""
     if hasattr(network, "close"):
         network.close()
 

@@ -61,7 +61,7 @@ def benchmark(
     streams: Annotated[
         int | None,
         typer.Option(
-            "--streams", metavar="N", min=1, help="Pictures in work at once. (default: threads)"
+            "--streams", metavar="N", min=1, help="Pictures processed at once. (default: threads)"
         ),
     ] = None,
     reference: Annotated[

@@ -39,7 +39,7 @@ def export(
         typer.Option(
             "--static",
             metavar="NxCxHxW",
-            help="One input shape, as 1x1x256x256, which is vacc's own.",
+            help="One input shape, as 1x1x256x256 (the default for vacc).",
         ),
     ] = None,
     opset: Annotated[

@@ -199,7 +199,7 @@ def say_failures(failures: Iterator[tuple[str, str]], balance: Balance) -> None:
     for source, error in failures:
         say(f"vdsr: error: {_text(source)}: {as_options(error)}")
     for fault in balance.faults:
-        say(f"vdsr: error: {_text(fault)}: --overwrite or --redo makes it anew")
+        say(f"vdsr: error: {_text(fault)}: --overwrite or --redo makes it again")
 
 
 def failures_as_dicts(failures: Iterator[tuple[str, str]]) -> Iterator[dict[str, str]]:

@@ -19,7 +19,7 @@ _NAME_LENGTH = 32
 
 
 class JobDisplay:
-    """One bar over the megapixels of all pictures, with what is in work.
+    """One bar over the megapixels of all pictures, with what is in progress.
 
     Args:
         quiet: say nothing at all.
@@ -83,7 +83,7 @@ def _description(progress: JobProgress) -> str:
 
 
 def _state(progress: JobProgress) -> str:
-    """Rate, time left, and the picture that has been in work longest."""
+    """Rate, time left, and the picture that has been in progress longest."""
     parts = []
     left = progress.seconds_left
     if progress.phase == "working" and left is not None:

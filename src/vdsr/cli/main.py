@@ -95,7 +95,7 @@ def main() -> None:
         say(f"vdsr: error: standard output cannot be written: {lost.strerror}")
         code = 1
     if code in (INTERRUPTED, *ENDED):
-        # An orderly end would wait for the tile in work; files are cleared away already.
+        # An orderly end would wait for the tile in progress; files are cleared away already.
         os._exit(code)
     sys.exit(code)
 

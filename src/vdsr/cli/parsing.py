@@ -49,5 +49,5 @@ def parse_seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(?:(?:(\d{1,3}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,6})?)", text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is no time: write seconds, as 90, or 1:30, or 0:01:30.5")
+        raise UsageError(f"{text!r} is not a time: write seconds, as 90, or 1:30, or 0:01:30.5")
     return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])

@@ -172,7 +172,7 @@ class PictureDisplay(Display):
         """Take a report; see `vdsr.inference.plan.Progress`."""
         if self.quiet:
             return
-        # Reading and planning came before, and are no part of the rate.
+        # Reading and planning came before, and do not count toward the rate.
         self._start = time.monotonic() - progress.seconds
         self.estimate.report(progress.done, progress.total, progress.seconds)
         self.text = f"{progress.done / max(progress.seconds, 1e-9) / 1e6:.2f} Mpixel/s"
@@ -253,7 +253,7 @@ class FilmDisplay(Display):
                 f" {duration(seconds)}, less where they stand still"
             )
         elif progress.before:
-            self.say(f"{self.label}: goes on after frame {progress.before}")
+            self.say(f"{self.label}: resumes after frame {progress.before}")
 
 
 class Counter(Display):

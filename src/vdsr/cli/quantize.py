@@ -162,7 +162,7 @@ def quantize(
         patches=patches,
     )
     if not ready.apart and not quiet:
-        say("too few pictures to keep some apart: the loss is measured on those calibrated on")
+        say("too few pictures to hold some out: the loss is measured on those calibrated on")
     tell = (lambda trial: None) if quiet else _tell
     found = trials(source, ready, settings, name=name, backend=backend, done=tell)
     best = found[0]

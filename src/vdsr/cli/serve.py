@@ -30,7 +30,7 @@ def serve(
         typer.Option(
             "--workers",
             metavar="N",
-            help="Pictures in work at once, each in a process. (default: 3 for each core)",
+            help="Pictures processed at once, each in a process. (default: 3 for each core)",
         ),
     ] = None,
     max_queue: Annotated[
@@ -116,8 +116,8 @@ def serve(
     )
     if not settings.is_local and not tokens:
         say(
-            f"vdsr: warning: everybody who reaches {host} can use this server: --token-file lets"
-            " in those who know a token"
+            f"vdsr: warning: anyone who can reach {host} can use this server: --token-file limits"
+            " it to those who have a token"
         )
     say(f"vdsr: http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
     if not run(settings):

@@ -26,7 +26,7 @@ def stdin() -> IO[bytes]:
 
 
 def check_stdout(*, json: str | None, in_place: bool, preview: bool) -> None:
-    """See that standard output can take a picture, and nothing else goes there.
+    """Check that standard output can take a picture, and nothing else goes there.
 
     Raises:
         UsageError: saying why not.

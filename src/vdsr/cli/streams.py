@@ -18,7 +18,7 @@ def open_closed_streams() -> None:
 
     Else the next file that is opened, a picture perhaps, would take its number, and all that
     a library says to that stream would be written into it. Characters that the encoding of a
-    stream does not have, or that are no characters (in names of files), are written as escapes.
+    stream does not have, or that are not characters (in names of files), are written as escapes.
     """
     for number, name in enumerate(_NAMES):
         mode = os.O_RDONLY if number == 0 else os.O_WRONLY

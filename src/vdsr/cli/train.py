@@ -152,7 +152,7 @@ def train(
             )
     if not outcome.finished:
         if not quiet:
-            say(f"stopped after {outcome.steps} steps: the same command with --resume goes on")
+            say(f"stopped after {outcome.steps} steps: the same command with --resume continues")
         raise typer.Exit(INTERRUPTED if outcome.interrupted else 0)
     if outcome.leads:
         from vdsr.training import card

@@ -168,7 +168,7 @@ def upscale(
         bool,
         typer.Option(
             "--redo",
-            help="Do all anew, with these settings.",
+            help="Do everything again, with these settings.",
             rich_help_panel=_FOLDERS,
         ),
     ] = False,
@@ -228,7 +228,7 @@ def upscale(
     """Enlarge a picture, or many. Profile, EXIF, XMP, resolution and bit depth are kept.
 
     Several pictures, and folders with all that is in them, go into a folder OUT, with a
-    manifest: interrupt it as you like, and run the same again to go on.
+    manifest: interrupt it whenever you like, and run the same command again to continue.
 
     Example: vdsr upscale photo.jpg large.png --scale 4
     """

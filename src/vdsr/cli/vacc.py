@@ -1,4 +1,4 @@
-"""`vdsr vacc`: run an accelerator folder's inputs, on the card or in its stead."""
+"""`vdsr vacc`: run an accelerator folder's inputs, on the card or in its place."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def vacc(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an accelerator folder's inputs on the card, or on this machine in its stead.
+    """Run an accelerator folder's inputs on the card, or on this machine in its place.
 
     Example: vdsr vacc card/ --precision int8
     """

@@ -139,7 +139,7 @@ def video(
 ) -> None:
     """Enlarge a film. Audio, subtitles, chapters, attachments, times and colors are kept.
 
-    Interrupt it as you like, and run the same again to go on.
+    Interrupt it whenever you like, and run the same command again to continue.
 
     Example: vdsr video reel.mp4 large.mkv --scale 2
     """
@@ -192,7 +192,7 @@ def video(
 
 
 def _say_interrupted(display: FilmDisplay) -> None:
-    kept = "its finished segments are kept: the same command goes on from there"
+    kept = "its finished segments are kept: the same command continues from there"
     done = f" at frame {display.done}" if display.done else ""
     say(f"vdsr: interrupted{done}: {kept}")
 

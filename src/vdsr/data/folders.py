@@ -72,7 +72,9 @@ def usable(
         digest = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
-            reason = f"{width}x{height} px are too small: {smallest} px to both sides are needed"
+            reason = (
+                f"{width}x{height} px are too small: {smallest} px in both dimensions are needed"
+            )
         elif digest in seen:
             reason = f"the same picture as {seen[digest]}"
         elif (evaluated := leaks.find(_luma(picture), known)) is not None:

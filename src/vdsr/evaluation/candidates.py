@@ -42,7 +42,7 @@ class Candidate:
         planes: 1 for luma, 3 for Y, Cb, Cr.
 
     Raises:
-        BackendError: if the backend or precision cannot be had.
+        BackendError: if the backend or precision is not available.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Candidate:
         return _through_files(self._upscaler, low, scale)
 
     def close(self) -> None:
-        """Give back the networks that were opened."""
+        """Release the networks that were opened."""
         for opened in ("_network", "_upscaler"):
             if opened in self.__dict__:
                 self.__dict__.pop(opened).close()
@@ -119,7 +119,7 @@ class Automatic:
         backend, precision, threads: as `Candidate` takes them.
 
     Raises:
-        BackendError: if the backend or precision cannot be had.
+        BackendError: if the backend or precision is not available.
     """
 
     name = AUTO
@@ -156,7 +156,7 @@ class Automatic:
         return _through_files(self._upscaler, low, scale)
 
     def close(self) -> None:
-        """Give back the networks."""
+        """Release the networks."""
         self._upscaler.close()
 
 

@@ -51,7 +51,7 @@ class DamagedProtocol:
 
     @classmethod
     def parse(cls, name: str) -> DamagedProtocol | None:
-        """The protocol of a name like `jpeg:75`; None if it is no such name.
+        """The protocol of a name like `jpeg:75`; None if it is not such a name.
 
         Raises:
             UsageError: if it is, with a quality or a deviation that there is not.
@@ -62,7 +62,7 @@ class DamagedProtocol:
         found = _NAME.fullmatch(name)
         low, high = _LIMITS[kind]
         if found is None or not low <= float(found[2]) <= high:
-            raise UsageError(f"{name!r}: after {kind}: comes a number of {low}..{high}")
+            raise UsageError(f"{name!r}: {kind}: is followed by a number in {low}..{high}")
         amount = float(found[2])
         if kind != "noise" and amount != int(amount):
             raise UsageError(f"{name!r}: a quality is a whole number")

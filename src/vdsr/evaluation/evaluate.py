@@ -323,7 +323,9 @@ def _features(network: FeatureNetwork, planes: NDArray[np.float64]) -> list[Feat
 
 def _fid(network: FeatureNetwork, originals: list[Features], results: list[Features]) -> float:
     if sum(map(len, originals)) < 2:
-        raise InputError(f"{network.path}: fewer than two patches of {PATCH} px: no FID can be had")
+        raise InputError(
+            f"{network.path}: fewer than two patches of {PATCH} px: FID cannot be computed"
+        )
     return frechet_distance(np.concatenate(originals), np.concatenate(results))
 
 

@@ -47,7 +47,7 @@ def fixed_size(protocol: str) -> Size | None:
         return None
     found = re.fullmatch(r"([1-9]\d{0,7})x([1-9]\d{0,7})", size)
     if found is None or int(found[1]) * int(found[2]) > MAX_PIXELS:
-        raise UsageError(f"{protocol!r}: after fixed: come height and width, as fixed:256x256")
+        raise UsageError(f"{protocol!r}: fixed: is followed by height and width, as fixed:256x256")
     return int(found[1]), int(found[2])
 
 

@@ -98,7 +98,7 @@ def prepare(
 
 
 def check_protocol(name: str) -> DamagedProtocol | None:
-    """See that there is such a protocol.
+    """Check that there is such a protocol.
 
     Returns:
         What is done to pictures; None for a protocol of clean ones.

@@ -124,7 +124,7 @@ def _settle(kind: ExportFormat, model: ModelFile, output: Path, options: ExportO
 
 
 def _refuse_to_replace(plan: ExportPlan, output: Path, options: ExportOptions) -> None:
-    """See that nothing is in the way, before any work is done."""
+    """Check that nothing is in the way, before any work is done."""
     # The folder of an export to a folder is not made, either.
     if not output.parent.is_dir():
         raise OutputError(

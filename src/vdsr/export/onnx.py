@@ -14,7 +14,7 @@ from vdsr.model.onnx_writer import DEFAULT_OPSET
 
 def _plan(network: Network, name: str, options: ExportOptions) -> ExportPlan:
     net = network.architecture
-    # Made at once, so that an opset that cannot be had is refused before anything else.
+    # Made at once, so that an opset that is not supported is refused before anything else.
     data = network.onnx(opset=options.opset, shape=options.shape)
 
     def write(folder: Path) -> None:

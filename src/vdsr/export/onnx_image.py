@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from vdsr.export.pictures import RGB
 
 SCALES = (2, 3, 4)
-# Phases reach 2 px to both sides.
+# Phases reach 2 px on both sides.
 _REACH = 2
 # A level where the program rounds up and the graph, in another order of sums, does not.
 _TOLERANCE = {
@@ -129,7 +129,7 @@ def image_bytes(network: Network, scale: int, *, opset: int = DEFAULT_OPSET) -> 
         `[1, scale x H, scale x W, 3]`; any H and W.
 
     Raises:
-        UsageError: for an opset that cannot be had.
+        UsageError: for an opset that is not supported.
         MissingExtra: if onnx is not installed.
     """
     check_opset(opset, int8=bool(network.quantized))

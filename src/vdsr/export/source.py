@@ -50,7 +50,7 @@ class Network:
             precision: another than its own, between fp32 and fp16.
 
         Raises:
-            UsageError: for an opset that cannot be had.
+            UsageError: for an opset that is not supported.
             MissingExtra: if onnx is not installed.
         """
         return model_bytes(

@@ -111,7 +111,7 @@ _README = Template("""\
 - `$model`: the network, $precision, input `input` and output `output`, float32 `[$shape]`.
 - `$script`: builds `$engine` with `trtexec`; options that it is given are passed on.
 - `$engine`: only where it was built already. An engine fits the GPU and the version of
-  TensorRT that it was built with, and no other: build it anew elsewhere.
+  TensorRT that it was built with, and no other: rebuild it elsewhere.
 
 ## Build
     ./$script

@@ -52,5 +52,5 @@ def build_engine(data: bytes, *, half: bool, shapes: tuple[Shape, Shape, Shape] 
         config.add_optimization_profile(profile)
     engine: Any = builder.build_serialized_network(network, config)
     if engine is None:
-        raise BackendError("TensorRT could not build the engine; what it says stands above")
+        raise BackendError("TensorRT could not build the engine; its messages are above")
     return bytes(engine)

@@ -13,7 +13,7 @@ from vdsr.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-# Floats are computed in float32; what is given in halves is given back in halves.
+# Floats are computed in float32; what is given in halves is returned in halves.
 _COMPUTED_AS = {"float16": "float32", "float64": "float32"}
 _DTYPES = ("uint8", "uint16", "float32")
 TAKEN_ARRAYS = "[H, W] or [H, W, 1..4], or a batch [N, H, W, 1..4], channels last"
@@ -60,7 +60,7 @@ def as_samples(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_pixels(samples: NDArray[Any]) -> NDArray[Any]:
-    """`[H, W, bands]` as pictures are given back: gray without its last axis."""
+    """`[H, W, bands]` as pictures are returned: gray without its last axis."""
     return samples[..., 0] if samples.shape[2] == 1 else samples
 
 

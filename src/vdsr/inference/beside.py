@@ -49,7 +49,7 @@ class Extras:
     overwrite: bool
 
     def check(self, output: Path, source: str) -> None:
-        """See that they can be written, and are no other file of the work.
+        """Check that they can be written, and are not another file of the same work.
 
         Args:
             output: file of the result.

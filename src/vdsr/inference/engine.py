@@ -118,7 +118,7 @@ class Engine:
     def into_memory(
         self, picture: Picture, order: Order, values: ValueRange | None = None
     ) -> NDArray[Any] | PillowImage:
-        """Enlarge a picture, and give back the result.
+        """Enlarge a picture, and return the result.
 
         Args:
             picture: what is enlarged.

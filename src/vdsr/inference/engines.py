@@ -32,7 +32,7 @@ class Engines:
             pictures.
 
     Raises:
-        UsageError: if the model, backend or precision cannot be had; see its subclasses.
+        UsageError: if the model, backend or precision is not available; see its subclasses.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class Engines:
             return self._parallel[key]
 
     def close(self) -> None:
-        """Give back the networks."""
+        """Release the networks."""
         with self._lock:
             self._closed = True
             for network in (*(e.network for e in self._engines.values()), *self._parallel.values()):
                 network.close()
 
     def check_open(self) -> None:
-        """See that it is not closed.
+        """Check that it is not closed.
 
         Raises:
             BackendError: if it is.

@@ -153,7 +153,7 @@ def _mapped(engine_for: EngineFor, index: int, item: Item, order: Order) -> Mapp
 
 
 def check_many(images: object) -> None:
-    """See that many pictures were given.
+    """Check that many pictures were given.
 
     Raises:
         UsageError: for a single one, which could be iterated over by letters or rows, and for

@@ -43,7 +43,7 @@ def parse_size(text: str) -> int:
         raise UsageError(f"{text!r} is not a size: write 512MiB or 2GiB")
     size = float(match[1]) * _UNITS[(match[2] or "").lower()]
     if not math.isfinite(size):
-        raise UsageError(f"{text[:20]}... is more memory than there is anywhere")
+        raise UsageError(f"{text[:20]}... is more memory than any machine has")
     if size < _MINIMUM:
         raise UsageError(f"{text} is too little memory to work in: at least 64MiB")
     return int(size)
@@ -177,7 +177,7 @@ def give_back_at_once() -> None:
 
 
 def is_shortage(error: Exception) -> bool:
-    """Whether an error says, in words or by its type, that memory could not be had."""
+    """Whether an error says, in words or by its type, that memory ran out."""
     return isinstance(error, MemoryError) or _SHORTAGE.search(str(error)) is not None
 
 

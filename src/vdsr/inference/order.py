@@ -127,7 +127,7 @@ class Order:
         if self.page is not None and not (
             isinstance(self.page, numbers.Integral) and self.page >= 1
         ):
-            raise UsageError(f"pages are counted from 1: {self.page!r:.60} is none")
+            raise UsageError(f"pages are numbered from 1, not {self.page!r:.60}")
         if self.pages not in (None, "all"):
             raise UsageError(f"pages is 'all', not {self.pages!r:.60}: page is for one of them")
         if self.page is not None and self.pages is not None:

@@ -30,7 +30,7 @@ def enlarge_pages(engine_for: EngineFor, image: Encoded, goal: Goal, order: Orde
         That of the first page, with the time of all; notices name their page.
 
     Raises:
-        UsageError: if the goal is no TIFF file.
+        UsageError: if the goal is not a TIFF file.
         InputError, OutputError, OutOfMemory: see `Upscaler.upscale`; nothing is left then.
     """
     with on_disk(image) as path:

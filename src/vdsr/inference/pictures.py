@@ -33,9 +33,9 @@ class Picture:
     Attributes:
         name: as messages have it; empty for one in memory.
         layout: size and sample type.
-        strips: gives its samples from top to bottom, `[rows, width, bands]`, each time anew.
+        strips: gives its samples from top to bottom, `[rows, width, bands]`, afresh each time.
         reader: the file behind it, with its metadata; None for one in memory.
-        finish: makes of the enlarged `[H, W, bands]` what is given back.
+        finish: makes of the enlarged `[H, W, bands]` what is returned.
     """
 
     name: str

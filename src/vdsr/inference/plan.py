@@ -1,4 +1,4 @@
-"""A picture's way through the network, planned so that it fits the memory."""
+"""A picture's path through the network, planned so that it fits the memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BAND_COPIES = 3.0
 # buffers (measured with PNG and TIFF of 4000 to 64000 px across).
 _ENCODER_ROWS = 1200
 _DECODER_ROWS = 800
-# How the rest of the memory is divided between the tile in work and the bands of all passes.
+# How the rest of the memory is divided between the tile in progress and the bands of all passes.
 _TILE_SHARE = 0.6
 _BAND_SHARE = 0.35
 # Side in px, without halo, below which a tile is all halo.
@@ -58,7 +58,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A picture's way through the network, planned.
+    """A picture's path through the network, planned.
 
     Attributes:
         layout: of the result.
@@ -172,7 +172,7 @@ def plan_picture(
         run: the network.
         budget: bytes of working memory that may be used.
         tile: largest side of a tile in px; None for what memory allows.
-        held: bytes of the budget that something else takes: a result that is given back.
+        held: bytes of the budget that something else takes: a result that is returned.
 
     Raises:
         UsageError: see `Target.axes`.
@@ -188,7 +188,7 @@ def plan_picture(
     dtypes = ["float32"] * (len(sizes) - 1) + [layout.dtype]
     costs = [_band_cost(b, layout, d, halo) for b, d in zip(sizes, dtypes, strict=True)]
     files = _file_bytes(layout, sizes[-1]) + held
-    # What even bands of one row and the smallest tiles take: planning more would be in vain.
+    # What even bands of one row and the smallest tiles take: planning more would be pointless.
     _check(sizes[-1], files + sum(map(sum, costs)), budget)
     rest = budget - files
     passes: list[Pass] = []

@@ -63,7 +63,7 @@ def automatic_models() -> tuple[str, str]:
 
 
 def check_free(model: ModelFile, choice: Choice) -> None:
-    """See that a model takes pictures of any size on the backend of `choice`.
+    """Check that a model takes pictures of any size on the backend of `choice`.
 
     Raises:
         ModelError: if it does not.

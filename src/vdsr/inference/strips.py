@@ -176,7 +176,7 @@ class KeptStrips:
             raise OutOfMemory(
                 f"{self._goal}: it was begun within {format_size(begun)} of memory, and"
                 f" {format_size(most)} may be used: raise max_memory, or remove {self.folder} to"
-                " begin anew"
+                " start over"
             )
         return fresh if begun is None else begun
 
@@ -229,7 +229,7 @@ class KeptStrips:
     def _refuse(self, needed: int, free: int) -> None:
         raise OutputError(
             f"{self._goal}: it needs about {format_size(needed)} of disk, finished strips"
-            f" included, and {format_size(free)} are free: make room"
+            f" included, and {format_size(free)} are free: free some space"
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def through(

@@ -74,7 +74,7 @@ class Target:
         """The target whose `str` this is.
 
         Raises:
-            UsageError: if it is none.
+            UsageError: if it is not one.
         """
         try:
             if text == "restore":

@@ -1,6 +1,6 @@
 """A network of limited sight, run piece by piece, with the result of the whole.
 
-An output pixel depends on `halo` px to every side. A tile is therefore read with
+An output pixel depends on `halo` px on every side. A tile is therefore read with
 that margin, and the margin of the result is cut off. Where a tile touches the edge of
 the image it has no margin there: the network pads with zeros at the image's edge, and
 nowhere else may it do so.

@@ -42,7 +42,7 @@ Array = TypeVar(
 EncodedT = TypeVar("EncodedT", bound=Encoded)
 PairT = TypeVar("PairT", bound="tuple[Image, Goal]")
 
-# Pictures of `Upscaler.map` in work for each that the network computes: the others are
+# Pictures of `Upscaler.map` in progress for each that the network computes: the others are
 # decoded and encoded meanwhile.
 _PER_STREAM = 4
 
@@ -79,7 +79,7 @@ class Upscaler:
         backend, precision: what it is used with.
 
     Raises:
-        UsageError: if the model, backend or precision cannot be had; see its subclasses.
+        UsageError: if the model, backend or precision is not available; see its subclasses.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Upscaler:
         return f"Upscaler({name!r}, backend={self.backend!r}, precision={self.precision!r})"
 
     def close(self) -> None:
-        """Give back the networks. Nothing can be enlarged afterwards."""
+        """Release the networks. Nothing can be enlarged afterwards."""
         self._engines.close()
 
     @overload
@@ -304,9 +304,9 @@ class Upscaler:
 
         Args:
             images: any iterable, an endless one too, of pictures (see `upscale`; no batches;
-                arrays are left as they are until given back), whose results are given
-                back, or of pairs (picture, output), which become files.
-            in_flight: most pictures that are read and not yet given back; each may take
+                arrays are left as they are until given back), whose results are
+                returned, or of pairs (picture, output), which become files.
+            in_flight: most pictures that are read and not yet returned; each may take
                 one in `in_flight` parts of the memory. None is 4 for each core.
             options: see `upscale`; those of files are for pairs.
 
@@ -317,8 +317,8 @@ class Upscaler:
             UsageError: at once, for options that contradict each other or are out of range,
                 and for a single picture.
             BackendError: where the next picture is asked for, if the upscaler is closed.
-            Exception: what `images` raises, and errors that are no `VdsrError`: in their
-                place, after the pictures before; nothing is in work then.
+            Exception: what `images` raises, and errors other than `VdsrError`: in their
+                place, after the pictures before; nothing is in progress then.
         """
         order = Order.of(options, caller="map")
         threads = self._threads or cpu.cores()

@@ -127,7 +127,7 @@ def verify(
     with work_folder(Path(tempfile.gettempdir())) as folder:
         format = FORMATS.get(made.format.name)
         if format is None:
-            raise InputError(f"{output}: {made.format.name} is no format that is written here")
+            raise InputError(f"{output}: {made.format.name} is not a format that vdsr writes")
         options = {"threads": threads, "max_memory": max_memory}
         # What says nothing of itself may have been made in either.
         precisions = (said["Precision"],) if "Precision" in said else ("auto", "fp32")
@@ -139,7 +139,7 @@ def verify(
                     result = _make(upscaler, again, given, made, said, progress)
                 instead = _instead(result, said)
             except UsageError as error:
-                reasons.append(f"what it says of itself cannot be: {error}")
+                reasons.append(f"what it says of itself is impossible: {error}")
                 return Verdict(verdict=NO, reasons=tuple(reasons), provenance=said)
             found = _judged(
                 made, PictureReader(again), said, [*reasons, *instead.values()], tolerance, instead
@@ -204,7 +204,7 @@ def _instead(result: Result, said: Mapping[str, str]) -> dict[str, str]:
     """By what the picture names: in words, what was taken instead because that is not here."""
     taken = {"Backend": result.backend, "Precision": result.precision}
     return {
-        name: f"it was made with the {name.lower()} {said[name]}, which is not to be had here:"
+        name: f"it was made with the {name.lower()} {said[name]}, which is not available here:"
         f" compared with {now}"
         for name, now in taken.items()
         if name in said and said[name] != now
@@ -219,7 +219,7 @@ def _make(
     said: Mapping[str, str],
     progress: OnProgress | None,
 ) -> Result:
-    """The result anew, in the same format."""
+    """The result, made again, in the same format."""
     page = _number(said, "Page")
     target = Target.parse(said["Target"]) if "Target" in said else _target(source, page, made, said)
     result = upscaler.upscale(
@@ -284,8 +284,8 @@ def _judged(
         )
         if found.largest <= 1.0:
             reasons.append(
-                "by so little, another kind of processor or version may have rounded otherwise:"
-                " a tolerance of 1 takes that as equal"
+                "another kind of processor, or another version, may round differently by that"
+                " much: a tolerance of 1 counts it as equal"
             )
         return Verdict(verdict=verdict, reasons=tuple(reasons), difference=found, provenance=said)
     changed = _metadata(made, again, said, instead)

@@ -1,1 +1,1 @@
-"""Many pictures as one job: found, named, worked off, and accounted for, whatever happens."""
+"""Many pictures as one job: found, named, worked through, and accounted for, whatever happens."""

@@ -23,7 +23,7 @@ class Balance:
         done: with an output.
         failed: without one, those in quarantine included.
         quarantined: of these, those whose process died twice.
-        skipped: files that are no pictures, by the reason.
+        skipped: files that are not pictures, by the reason.
         left: not yet done.
         faults: outputs that are not as they were made, a line each.
     """

@@ -51,7 +51,7 @@ class Child:
         """What it has opened; waits for it.
 
         Raises:
-            UsageError: if the model, backend or precision cannot be had; see its subclasses.
+            UsageError: if the model, backend or precision is not available; see its subclasses.
             BackendError: if it died.
         """
         answer = self.answers.get()

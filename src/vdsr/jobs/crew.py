@@ -1,4 +1,4 @@
-"""The pictures that this run has in work, from claim to record, and the process that does them."""
+"""The pictures that this run is working on, from claim to record, and their process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vdsr.jobs.placing import check_place, place
 from vdsr.jobs.progress import Tally
 from vdsr.jobs.settings import BESIDE, JobSettings
 
-# Pictures that are claimed beyond those in work, so that no thread waits for the manifest.
+# Pictures that are claimed beyond those in progress, so that no thread waits for the manifest.
 _AHEAD = 1.5
 _PATIENCE = 0.1
 # A process that dies so often in a row before any picture has begun is of no use.
@@ -134,14 +134,14 @@ class Crew:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in work, and nothing is left to be written down."""
+        """Whether nothing is in progress, and nothing is left to be written down."""
         return not (self._held or self._large or self._ended or self._placed or self._lost)
 
     def step(self, scan: int) -> None:
         """Take notice of what was done, write it down, and claim more.
 
         Raises:
-            UsageError: if the model, backend or precision cannot be had.
+            UsageError: if the model, backend or precision is not available.
             OutputError: if the manifest cannot be written.
         """
         self.listen(_PATIENCE)
@@ -206,7 +206,7 @@ class Crew:
                 self._ended.append(outcome)
 
     def _bury(self) -> None:
-        """The process has died: what it had in work is under suspicion."""
+        """The process has died: what it was working on is under suspicion."""
         assert self._child is not None
         death, blameless = self._child.death(), self._child.blameless
         self.end()
@@ -331,7 +331,7 @@ class Crew:
         """Start what does the pictures, if it is not there; waits until it has opened the model.
 
         Raises:
-            UsageError: if the model, backend or precision cannot be had.
+            UsageError: if the model, backend or precision is not available.
         """
         self._open()
 
@@ -367,5 +367,5 @@ def disk_full(manifest: Manifest, output: Path) -> str:
     free = shutil.disk_usage(output).free
     return (
         f"{output}: the disk is full: {left['count']} pictures are left;{needed}"
-        f" {format_size(free)} is free: make room, and run the same again"
+        f" {format_size(free)} is free: free some space, and run the same command again"
     )

@@ -21,12 +21,12 @@ from vdsr.inference.upscaler import Upscaler
 from vdsr.jobs.picture import Outcome, Task, do_picture
 from vdsr.model.architecture import FloatArray
 
-# Pictures in work for each that the network computes: the others are decoded and encoded.
+# Pictures in progress for each that the network computes: the others are decoded and encoded.
 PER_THREAD = 4
 
 
 class _Count:
-    """How many pictures are in work."""
+    """How many pictures are in progress."""
 
     def __init__(self) -> None:
         self.value = 0

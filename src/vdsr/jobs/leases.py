@@ -24,7 +24,7 @@ from vdsr.jobs.others import host, started
 from vdsr.jobs.picture import Outcome
 
 BEAT_SECONDS = 5.0
-# Tries that a picture has when the process dies that has it in work.
+# Tries that a picture has when the process that is working on it dies.
 CRASHES = 2
 QUARANTINED = (
     "in quarantine: the process that enlarges {death} twice while it was at work on it:"
@@ -44,7 +44,7 @@ class Lease:
         size: of the input, bytes.
         digest: of the input as it was last done, or None.
         output_size, output_mtime_ns, output_digest: of the output as it was last made.
-        alone: whether nothing else may be in work beside it.
+        alone: whether nothing else may be in progress beside it.
     """
 
     id: int
@@ -112,7 +112,7 @@ class Worker:
         return self._take(count, scan, "crashes = 0", alone=0)
 
     def claim_suspect(self, scan: int) -> list[Lease]:
-        """Take one picture that was in work when a process died, to be done by itself."""
+        """Take one picture that was in progress when a process died, to be done by itself."""
         return self._take(1, scan, "crashes > 0", alone=1)
 
     def _take(self, count: int, scan: int, which: str, *, alone: int) -> list[Lease]:
@@ -188,9 +188,9 @@ class Worker:
             self._set(id, state="waiting", **_FREE)
 
     def suspect(self, ids: Sequence[int], death: str) -> list[int]:
-        """The process that had these pictures in work has died.
+        """The process that was working on these pictures has died.
 
-        One that was in work by itself has had one of its tries; of several nobody knows
+        One that was in progress by itself has had one of its tries; of several nobody knows
         which one it was: they will be done again one by one.
 
         Returns:

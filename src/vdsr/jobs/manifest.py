@@ -164,7 +164,7 @@ class Manifest:
             raise OutputError(f"{self.path}: the manifest cannot be written: {error}") from error
         except sqlite3.DatabaseError as error:
             raise InputError(
-                f"{self.path}: it is damaged, or no manifest ({error}): move it away to begin anew"
+                f"{self.path}: it is damaged, or no manifest ({error}): move it away to start over"
             ) from error
 
     def copy(self) -> Manifest:

@@ -69,7 +69,9 @@ class NamePattern:
                 known = ", ".join(f"{{{field}}}" for field in _FIELDS)
                 raise UsageError(f"{{{name}}} in the name pattern {pattern!r}: {known} are known")
         if "stem" not in used:
-            raise UsageError(f"the name pattern {pattern!r} has no {{stem}}: all names would agree")
+            raise UsageError(
+                f"the name pattern {pattern!r} has no {{stem}}: all names would be the same"
+            )
         if "scale" in used and "scale" not in self._fields:
             raise UsageError(
                 f"the name pattern {pattern!r}: what {{scale}} is differs from picture to picture"

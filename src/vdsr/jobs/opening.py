@@ -12,7 +12,7 @@ from vdsr.jobs.others import Others
 from vdsr.jobs.settings import JobSettings
 from vdsr.version import __version__
 
-_OTHERWISE = "redo=True does all of them anew, another output folder keeps both"
+_OTHERWISE = "redo=True redoes all of them, another output folder keeps both"
 
 
 def begin(manifest: Manifest, settings: JobSettings, others: Others, *, redo: bool) -> None:
@@ -22,10 +22,10 @@ def begin(manifest: Manifest, settings: JobSettings, others: Others, *, redo: bo
         manifest: of the job.
         settings: what is asked for now.
         others: who may be at work on it.
-        redo: whether the job is to begin anew with these settings.
+        redo: whether the job is to start over with these settings.
 
     Raises:
-        UsageError: naming the settings that have changed; or, to begin anew, if another
+        UsageError: naming the settings that have changed; or, to start over, if another
             process is at work.
         InputError: if the manifest is damaged.
     """
@@ -76,8 +76,8 @@ class Resolved:
 
     Attributes:
         memory: bytes that a picture may use by itself.
-        share: bytes that it may use while others are in work.
-        workers: pictures in work at once, on this machine.
+        share: bytes that it may use while others are in progress.
+        workers: pictures processed at once, on this machine.
     """
 
     memory: int

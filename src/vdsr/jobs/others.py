@@ -22,7 +22,7 @@ from vdsr.jobs.placing import place
 
 # A worker of another system that has not been seen to beat for so long is taken for dead.
 SILENT_SECONDS = 60.0
-# A picture during which the program was ended so often, with nothing else in work, is not
+# A picture during which the program was ended so often, with nothing else in progress, is not
 # tried again by itself: the system may end all of it where the memory runs out.
 CUT_SHORT = 5
 ENDED = (
@@ -85,7 +85,7 @@ class Others:
 
     def _alive(self, row: sqlite3.Row) -> bool:
         if row["host"] == host() and row["started"]:
-            # It may be paused: that is no death, however long it takes.
+            # It may be paused: that is not a death, however long it takes.
             return bool(started(row["pid"]) == row["started"])
         # Clocks of two systems may differ: what counts is whether it is seen to beat.
         now = time.monotonic()

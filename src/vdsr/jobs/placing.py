@@ -36,7 +36,9 @@ def check_place(output: Path, lease: Lease, beside: Iterable[Path], *, overwrite
     goal, source = output / lease.output, Path(lease.source)
     with contextlib.suppress(OSError):
         if goal.samefile(source):
-            raise OutputError("its output would take its own place: use another name or folder")
+            raise OutputError(
+                "its output would replace the input itself: use another name or folder"
+            )
     for other in beside:
         # Once an output was made, what is beside it is of this job, too.
         if not overwrite and lease.output_digest is None and os.path.lexists(other):

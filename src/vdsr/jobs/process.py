@@ -111,7 +111,7 @@ def main() -> None:
             tell({"opened": process.opened()})
         elif process is not None:
             process.do(Task(**request["do"]))
-    # Nobody is left to want what is still in work.
+    # Nobody is left to want what is still in progress.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""How far a job is: one measure over all pictures, also while a large one is in work."""
+"""How far a job is: one measure over all pictures, also while a large one is in progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JobProgress:
         done, failed: of these.
         pixels, pixels_in_all: that the network has given in this run, and, by estimate, will.
         seconds: at work, pauses left out.
-        current: names of the pictures in work, the one longest in work first.
+        current: names of the pictures in progress, the one longest in progress first.
     """
 
     phase: str
@@ -73,7 +73,7 @@ class Tally:
         self._in_work[id] = _InWork(name, max(size, 0))
 
     def begun(self, id: int) -> None:
-        """A picture is in work."""
+        """A picture is in progress."""
         self._in_work[id].since = time.monotonic()
 
     def progress(self, id: int, pixels: int, pixels_in_all: int) -> None:

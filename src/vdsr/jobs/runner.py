@@ -1,4 +1,4 @@
-"""Running a job on this machine: what is found is worked off by one process that enlarges.
+"""Running a job on this machine: what is found is worked through by one process that enlarges.
 
 The order in which things reach the disk is what makes a job safe to kill. A picture is
 claimed in the manifest before its work begins. Its output grows in a folder of its own; when
@@ -53,7 +53,7 @@ class RunOptions:
     Attributes:
         selection: which files of folders are meant.
         overwrite: whether files that are in the way of outputs may be replaced.
-        redo: begin anew, with new settings if they differ.
+        redo: start over, with new settings if they differ.
         retry_failed: try again what was quarantined, too; what merely failed always is.
         watch: go on looking for new files until interrupted.
         threads: CPU threads; None is all cores.
@@ -85,7 +85,7 @@ class Crews(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in work, and nothing is left to be written down."""
+        """Whether nothing is in progress, and nothing is left to be written down."""
 
     def step(self, scan: int) -> None:
         """Take notice of what was done, write it down, and claim more."""
@@ -94,10 +94,10 @@ class Crews(Protocol):
         """Begin nothing more: the disk is full."""
 
     def pause(self, stop: bool) -> None:
-        """Stop what is in work, or let it go on."""
+        """Stop what is in progress, or let it go on."""
 
     def end(self) -> None:
-        """End it all, whatever is in work."""
+        """End it all, whatever is in progress."""
 
 
 class Gather(Protocol):
@@ -166,11 +166,11 @@ def run_job(
         gather: makes what has the pictures done; a crew of one process of this machine.
 
     Returns:
-        What was done. Pictures that failed are no error: see the balance.
+        What was done. Pictures that failed are not an error: see the balance.
 
     Raises:
         UsageError: for settings that differ from those the job was begun with, and for a
-            model, backend or precision that cannot be had.
+            model, backend or precision that is not available.
         InputError: if an input does not exist, or the manifest is damaged.
         OutputError: if the folder cannot be written.
     """

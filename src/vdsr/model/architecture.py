@@ -139,7 +139,7 @@ class Architecture:
 
     @property
     def halo(self) -> int:
-        """How far an output pixel sees to every side, in px: fold x sum of (k - 1) / 2.
+        """How far an output pixel sees in every direction, in px: fold x sum of (k - 1) / 2.
 
         Counted from the square of `fold` x `fold` px that the pixel lies in: to one side it
         sees up to `fold` - 1 px further.

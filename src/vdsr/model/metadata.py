@@ -130,7 +130,7 @@ def _facts(values: object) -> dict[str, str | int | float]:
         if not isinstance(value, str | int | float) or not math.isfinite(
             len(value) if isinstance(value, str) else value
         ):
-            raise TypeError("calibration holds something else than texts and numbers")
+            raise TypeError("calibration holds something other than texts and numbers")
     return values
 
 

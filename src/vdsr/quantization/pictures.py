@@ -127,7 +127,7 @@ def prepare(
     keep = smallest_side(metadata)
     large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape[:2]) >= keep]
     if not large:
-        raise InputError(f"no calibration picture is at least {keep} px to both sides")
+        raise InputError(f"no calibration picture is at least {keep} px in both dimensions")
     apart = validation is not None or len(large) >= _KEPT_OUT
     if validation is None:
         validation = [p for _, p in (large[_KEPT_OUT - 1 :: _KEPT_OUT] or large)]

@@ -1,6 +1,6 @@
 """One network in int8, made layer by layer beside the float one.
 
-Each layer's input range comes from a histogram (`thresholds`), its weights are fitted anew to
+Each layer's input range comes from a histogram (`thresholds`), its weights are refitted to
 the inputs that int8 has left of the layers before, and become integers whose errors cancel
 (`weights`), and its bias takes up the mean difference that is left between the two networks,
 channel by channel ("bias correction": M. Nagel et al., ICCV 2019,
@@ -162,7 +162,7 @@ def float_weight(layer: QuantizedLayer) -> FloatArray:
 def _integers(
     layer: Layer, x: FloatArray, exact: FloatArray, step: float, settings: QuantizationSettings
 ) -> QuantizedLayer:
-    """A layer in int8, for inputs like `x`, multiples of `step`, in the stead of `exact`."""
+    """A layer in int8, for inputs like `x`, multiples of `step`, in place of `exact`."""
     bits, weight = settings.weight_bits, layer.weight
     if settings.compensate:
         weight, second = _refitted(layer, x, exact)

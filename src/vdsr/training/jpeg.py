@@ -90,7 +90,7 @@ def compressed(pictures: Tensor, tables: Tensor, halved: NDArray[np.bool_]) -> T
         The same shape, whole numbers in 0..255.
 
     Raises:
-        ValueError: for sides that are no multiples of 16.
+        ValueError: for sides that are not multiples of 16.
     """
     if pictures.shape[-1] % UNIT or pictures.shape[-2] % UNIT:
         raise ValueError(f"sides are multiples of {UNIT} px, not {list(pictures.shape[-2:])}")

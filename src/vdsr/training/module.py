@@ -81,7 +81,7 @@ class StageModule(pl.LightningModule):
         loss_sum: sum of the losses since somebody set it to 0.
         bicubic_sum: the same of doing nothing.
         counted: how many.
-        revived: idle channels that were made anew since somebody set it to 0.
+        revived: idle channels that were reinitialized since somebody set it to 0.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class StageModule(pl.LightningModule):
         return phase(self.recipe.phases, self._done)
 
     def _revive(self) -> None:
-        """Make idle channels anew; all processes that train together see the same ones."""
+        """Reinitialize idle channels; all processes that train together see the same ones."""
         batches = (self.patches(self.total + i).degraded for i in range(_PROBES))
         self.revived += revive(
             self.network,

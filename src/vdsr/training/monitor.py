@@ -88,7 +88,7 @@ class Monitor:
         ratio = value / max(nothing, 1e-30)
         weights = torch.stack([p.detach().sum() for p in module.network.parameters()])
         if not math.isfinite(value) or not bool(torch.isfinite(weights).all()):
-            raise self._failure(module, "the loss is not a number any more")
+            raise self._failure(module, "the loss has become NaN")
         if ratio > _DIVERGED * self._best:
             raise self._failure(
                 module, f"the loss diverges: {ratio / self._best:.0f} times its best"

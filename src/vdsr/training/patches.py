@@ -60,7 +60,7 @@ def degradation_matrix(patch: int, scale: int, margin: int) -> NDArray[np.float6
     Args:
         patch: px of the result.
         scale: 2, 3, 4, ...
-        margin: px to both sides that are given and not asked for; a multiple of `scale`,
+        margin: px on both sides that are given and not asked for; a multiple of `scale`,
             at least 5 x `scale`.
 
     Returns:
@@ -182,7 +182,9 @@ class Patches:
             numbers += [i] * len(large)
         self.left_out = len(pictures) - len(set(numbers))
         if not usable:
-            raise InputError(f"no picture is as large as a patch: {self.patch} px to both sides")
+            raise InputError(
+                f"no picture is as large as a patch: {self.patch} px in both dimensions"
+            )
         return usable, numbers
 
     def _cut(self, picture: Picture) -> Picture:

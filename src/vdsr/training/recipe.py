@@ -155,7 +155,7 @@ class Stage:
         warmup_steps: the same in steps.
         noise: what is added to the identity layers by which the network grows at the
             beginning of the stage, in units of He's random weights.
-        revive: steps after which idle channels are looked for, and made anew; 0 for never.
+        revive: steps after which idle channels are looked for, and reinitialized; 0 for never.
         drops: of `step`: number of times that the rate falls, at equal distances.
         factor: of `step`: what it is multiplied by.
     """

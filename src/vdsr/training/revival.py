@@ -1,4 +1,4 @@
-"""Idle channels, made anew without changing what the network computes.
+"""Idle channels, reinitialized without changing what the network computes.
 
 A channel behind a ReLU that is never above zero gives nothing, and gets no gradient: it is
 lost for training. Here it gets new random weights on its way in, and zeros on its way out:

@@ -181,7 +181,7 @@ class _Training:
             # The others begin where the first process has left its checkpoint.
             if not resume and lightning.leads():
                 raise UsageError(
-                    f"{self._folder}: a run is there already: resume=True goes on with it"
+                    f"{self._folder}: a run is there already: resume=True continues it"
                 )
             state = load_checkpoint(self._path)
             if state.recipe != self._recipe.digest:

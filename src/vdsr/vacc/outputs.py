@@ -111,7 +111,7 @@ def _origin(content: object) -> Origin:
         raise TypeError("it is not a note of what made the outputs")
     for value in content.values():
         if not isinstance(value, str):
-            raise TypeError("it holds something else than texts")
+            raise TypeError("it holds something other than texts")
         check_text(value)
     return Origin(**content)
 

@@ -83,7 +83,7 @@ def evaluated_among(calibration: list[Picture], evaluated: list[Picture]) -> dic
 
 
 def refuse_evaluated(shown: Mapping[str, str]) -> None:
-    """See that nothing is calibrated on what it is measured on.
+    """Check that nothing is calibrated on what it is measured on.
 
     Args:
         shown: of `evaluated_among`.
@@ -112,7 +112,7 @@ def read_input(path: Path, size: Size) -> NDArray[np.uint8]:
     """The luma in an input file that `card_input` made: uint8 `[height, width]`.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is not one.
     """
     array = read_npz(path, INPUT_KEY, (3, *size), "u")
     luma: NDArray[np.uint8] = array[0].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Runs the inputs of an accelerator folder, on the card or in its stead."""
+"""Runs the inputs of an accelerator folder, on the card or in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In the card's stead: ONNX Runtime on this machine's CPU, on the card's inputs.
+"""In place of the card: ONNX Runtime on this machine's CPU, on the card's inputs.
 
 It shows that files, formats, order and evaluation fit each other. Its fp16 and int8 are
 ONNX Runtime's: halves are those of the weights, int8 is calibrated by ONNX Runtime's

@@ -59,7 +59,7 @@ class Damage:
                 f"damage: the decoder complained {self.messages.total()} times, mostly: {text:.100}"
             )
         if self.times:
-            lines.append(f"{self.times} pictures had no time, or one that was past: reckoned anew")
+            lines.append(f"{self.times} pictures had no time, or one that was past: recomputed")
         return lines
 
 
@@ -237,7 +237,7 @@ def _pulled(graph: Any) -> Iterator[VideoFrame]:  # noqa: ANN401
 def ahead(source: Iterable[T], most: int) -> Generator[T, None, None]:
     """The same items, up to `most` of them made ahead in a thread of its own.
 
-    Closing it waits for the item in work. An error of the source comes in its place.
+    Closing it waits for the item in progress. An error of the source comes in its place.
     """
     held: queue.Queue[tuple[bool, Any]] = queue.Queue(most)
     ended = threading.Event()

@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 
     from vdsr.inference.engine import Engine
 
-# Pictures that each step may be ahead of the next: with those in work, what is held.
+# Pictures that each step may be ahead of the next: with those in progress, what is held.
 AHEAD = 3
 
 
 def examined(path: Path) -> Film:
-    """What a film holds; raises `InputError` if it is none."""
+    """What a film holds; raises `InputError` if it is not one."""
     return examine_webp(path) if is_webp(path) else examine(path)
 
 

@@ -149,7 +149,7 @@ class FrameMaker:
         name = self.enlarger.goal.name
         beside: Any = frame.side_data
         if any(one.type.name == CAPTIONS for one in beside):
-            # PyAV hands side data on by this way alone; the pixels are written anew.
+            # PyAV hands side data on by this way alone; the pixels are rewritten.
             return frame.reformat(width=width, height=height, format=name, interpolation="POINT")
         return av.VideoFrame(width, height, name)
 

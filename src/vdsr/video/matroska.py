@@ -166,7 +166,7 @@ def _elements(data: bytes, start: int, end: int) -> Iterator[_Element]:
     """The elements that begin there, one after the other.
 
     Raises:
-        ValueError: for what is no element.
+        ValueError: for what is not an element.
     """
     while start < end:
         wide = _leading(data[start])

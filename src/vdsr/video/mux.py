@@ -187,7 +187,7 @@ def _check_extradata(spool: Spool, video: Any) -> None:  # noqa: ANN401
     made = bytes(video.codec_context.extradata or b"")
     if held not in ({b""}, {made}):
         raise OutputError(
-            f"{spool.goal}: it was begun with another encoder: redo=True does all anew"
+            f"{spool.goal}: it was begun with another encoder: redo=True does it all again"
         )
 
 

@@ -24,7 +24,7 @@ COLOR_TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 # Pictures that are decoded to see whether they are interlaced, and what is beside them.
 _LOOKED_AT = 12
 _BUFFER = 1 << 20
-# Pictures a second; what is above is no rate.
+# Pictures a second; anything above is not a rate.
 _MOST_RATE = 1000
 # What the times of these begin with may be any hour of a day.
 _CLOCKS = {"mpegts", "mpeg"}

@@ -105,13 +105,13 @@ class Spool:
             before, self.chosen = held["settings"], held["chosen"]
         except (ValueError, KeyError, OSError) as error:
             raise UsageError(
-                f"{self.goal}: what is done of it cannot be read: redo=True does all anew"
+                f"{self.goal}: what is done of it cannot be read: redo=True does it all again"
             ) from error
         names = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
         if names:
             raise UsageError(
                 f"{self.goal}: an unfinished run of it had other settings ({', '.join(names)}):"
-                " give those to go on with it, or redo=True does all anew"
+                " give those to continue, or redo=True does it all again"
             )
         while (segment := self._read(len(self.done))) is not None:
             self.done.append(segment)

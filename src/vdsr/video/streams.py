@@ -102,7 +102,7 @@ def plan_streams(
             if kind in drop:
                 lost.append(f"left out, as asked for: {_told(stream)}")
             elif kind == "data":
-                # Chapters and time codes are made anew from what is kept of them.
+                # Chapters and time codes are rebuilt from what is kept of them.
                 if not (source.chapters() or _TIME_CODE in stream.metadata):
                     lost.append(f"left out: {_told(stream)}: nothing can write it again")
             elif is_cover(stream) and container not in ("matroska", "mp4"):

@@ -91,7 +91,7 @@ class PictureReader:
             self.bits = self._whole.bits
 
     def strips(self) -> Iterator[Samples]:
-        """Decode the file from top to bottom, each time anew.
+        """Decode the file from top to bottom, afresh each time.
 
         Yields:
             `[rows, width, bands]` of `self.dtype`, in order, without gaps.

@@ -152,13 +152,13 @@ def _text(
     else:
         words = text.split(None, count)[:count]
         if not all(word.isdigit() and len(word) <= 5 for word in words):
-            raise fail("it holds something else than numbers")
+            raise fail("it holds something other than numbers")
         values = np.array([int(word) for word in words], np.int64)
     if len(values) < count:
         raise fail(f"{count} samples are needed, {len(values)} are there")
     if kind == b"P1":
         if values.max(initial=0) > 1:
-            raise fail("it holds something else than 0 and 1")
+            raise fail("it holds something other than 0 and 1")
         return ((1 - values) * np.uint8(255)).reshape(shape)
     return _stretched(values.reshape(shape), highest, fail)
 

@@ -32,7 +32,7 @@ def read(path: Path) -> whole.Decoded:
         path: a PSD or PSB file.
 
     Raises:
-        InputError: for modes that are no picture, or if the flattened picture was not saved.
+        InputError: for modes that do not hold a picture, or if the flattened picture was not saved.
         Exception: whatever psd-tools raises for a malformed file.
     """
     from psd_tools.psd import PSD

@@ -15,7 +15,7 @@ GDAL_TAGS = frozenset({42112, 42113})
 """Metadata and no-data value of GDAL."""
 
 _XMP = 700
-# How the pixels are stored, or what a program needs to read them: made anew for the result.
+# How the pixels are stored, or what a program needs to read them: written anew for the result.
 _STORAGE = frozenset(
     {
         *range(254, 260),

@@ -83,7 +83,7 @@ def as_picture(
         The picture, and what had to be left out, a line each.
 
     Raises:
-        InputError: for bands that are no picture.
+        InputError: for bands that do not make a picture.
     """
     if page.photometric == PALETTE:
         return image, ()
@@ -158,7 +158,7 @@ def _unassociated(raw: pyvips.Image, alpha: pyvips.Image) -> pyvips.Image:
     if alpha.format not in (*_PEAKS, "float", "double"):  # refused later on
         return raw
     peak, last = _PEAKS.get(alpha.format, 1.0), raw.bands - 1
-    # Not `unpremultiply`, for which floats below 0.01 are no alpha; x / 0 is 0 in libvips.
+    # Not `unpremultiply`, for which floats below 0.01 do not count as alpha; x / 0 is 0 in libvips.
     colors = raw.extract_band(0, n=last).cast("double") / raw[last] * peak
     colors = colors.rint().cast(alpha.format) if alpha.format in _PEAKS else colors.cast("float")
     return colors.bandjoin(alpha)

@@ -64,7 +64,7 @@ PHOTOMETRICS = {
     51177: "a depth map",
     52527: "a semantic mask",
 }
-"""Photometric interpretations that are no picture yet."""
+"""Photometric interpretations that do not make a picture yet."""
 
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 

@@ -155,7 +155,7 @@ class PageParts:
         if holes := sum(not count for count in counts[: self.planes * self.columns * self._rows]):
             raise InputError(
                 f"{self._tiff.path}: {holes} of its {what} are not stored (a sparse file):"
-                " write it anew with all of them"
+                " rewrite it with all of them"
             )
         return offsets, counts
 

@@ -44,7 +44,7 @@ def own_reason(error: pyvips.Error, open_image: Callable[[], pyvips.Image]) -> s
 
     Args:
         error: that the picture failed with.
-        open_image: opens it anew, for reading from top to bottom.
+        open_image: opens it again, for reading from top to bottom.
     """
     if not _in_company():
         return reason(error)

@@ -48,7 +48,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the backend holds. It cannot run afterwards."""
+        """Release what the backend holds. It cannot run afterwards."""
         ...
 
 
@@ -66,7 +66,7 @@ def is_installed(name: str) -> bool:
 
 
 def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> Choice:
-    """Settle what `auto` stands for, and refuse what cannot be had.
+    """Settle what `auto` stands for, and refuse what is not available.
 
     Args:
         model: the model to be run.

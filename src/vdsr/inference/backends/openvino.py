@@ -43,7 +43,7 @@ _ALIVE: weakref.WeakSet[OpenVinoBackend] = weakref.WeakSet()
 
 
 class OpenVinoBackend:
-    """A compiled model and its asynchronous requests, one for every call in work.
+    """A compiled model and its asynchronous requests, one for every call in progress.
 
     Beyond the requests, calls from several threads take turns. With `parallel` 1 there is
     one request, which uses all threads: parallel calls would only add memory. Else there are
@@ -78,7 +78,7 @@ class OpenVinoBackend:
         """In a forked process: what the parent holds is left alone.
 
         Its threads are the parent's. Even giving it back would wait for them; and what is
-        compiled anew waits, now and then, for a lock that one of them held.
+        recompiled waits, now and then, for a lock that one of them held.
         """
         _never_destroy(self._compiled, *self._idle)
         self._free()
@@ -142,7 +142,7 @@ class OpenVinoBackend:
         self._idle.clear()
 
     def close(self) -> None:
-        """See `Backend.close`. Calls in work are finished first by those who made them."""
+        """See `Backend.close`. Calls in progress are finished first by those who made them."""
         with self._lock:
             self._closed = True
             self._drop()

@@ -163,7 +163,7 @@ def _input_size(parameters: Path, model: ModelFile) -> tuple[int, int]:
             raise ValueError("OimageHeight and OimageWidth are not sides of a picture")
     except (InputError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BackendError(
-            f"{parameters}: the input size cannot be read of it: {error!s:.100}"
+            f"{parameters}: the input size cannot be read from it: {error!s:.100}"
         ) from error
     if model.fixed_shape is not None and model.fixed_shape[2:] != (height, width):
         made = "x".join(map(str, model.fixed_shape))
