@@ -72,8 +72,14 @@ def test_a_step_is_always_the_same_and_no_other():
     again(3)
     assert torch.equal(first(7).degraded, again(7).degraded)
     assert not torch.equal(first(7).original, first(8).original)
-    assert not torch.equal(first(7).original, first(7, rank=1).original)
     assert not torch.equal(first(7).original, plain([NOISE], seed=1)(7).original)
+
+
+def test_processes_share_a_batch_evenly():
+    whole = plain([NOISE], batch=6)(3)
+    parts = [whole.part(rank, 2, torch.float64) for rank in range(2)]
+    assert [len(part.original) for part in parts] == [3, 3]
+    assert torch.equal(parts[1].degraded.float(), whole.degraded[1::2])
 
 
 def test_focus_looks_where_something_is_lost():

@@ -84,7 +84,7 @@ def test_the_digest_is_of_the_values_and_not_of_the_text():
         (MINIMAL + "[[stages]]\ndepth = 5\nsteps = 1\nrate = 0.1\n", "only grow"),
         (MINIMAL.replace("0.1", "nan"), "not a finite number"),
         (MINIMAL.replace("0.1", "-0.1"), "rate is above 0"),
-        ("precision = '64'\n" + MINIMAL, "precision is 32, bf16 or 16"),
+        ("precision = '8'\n" + MINIMAL, "precision is 32, bf16 or 16"),
         ("data = 3\n" + MINIMAL, "data is a table"),
     ],
 )

@@ -18,13 +18,28 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from vdsr.inference import cpu
 
-_PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_PRECISIONS: dict[str, Any] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+    "64": "64-true",
+}
 
 
 def leads() -> bool:
     """Whether this process is the first of those that train together, or the only one."""
     # torchrun sets both; Lightning numbers the processes that it starts itself by the second.
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+def processes(devices: int) -> int:
+    """How many processes train together, with so many devices on each machine."""
+    return int(os.environ.get("WORLD_SIZE", devices)) if torchrun() else devices
+
+
+def torchrun() -> bool:
+    """Whether torchrun has started this process, and knows how many there are."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def device() -> torch.device:
@@ -57,13 +72,14 @@ def make_trainer(
 
     Args:
         logs: folder for `metrics.csv` and TensorBoard's files, a new version at each start.
-        precision: `32`, `bf16` or `16`.
-        devices: GPUs, or processes on a CPU.
+        precision: `32`, `bf16`, `16` or `64`.
+        devices: GPUs, or processes on a CPU; under torchrun it is that which knows.
         stop: called at the first SIGINT or SIGTERM.
     """
     return pl.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=devices,
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if torchrun() else devices,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if torchrun() else 1,
         precision=_PRECISIONS[precision],
         max_epochs=-1,
         logger=[

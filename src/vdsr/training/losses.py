@@ -32,7 +32,9 @@ def loss(restored: Tensor, original: Tensor, kind: str, reduction: str) -> Tenso
     Returns:
         A scalar.
     """
-    difference = (restored - original).float()
+    difference = restored - original
+    if difference.element_size() < 4:
+        difference = difference.float()
     if kind == "l1":
         each = difference.abs()
     elif kind == "mse":

@@ -190,9 +190,12 @@ class StageModule(pl.LightningModule):
         patches = self._batch()
         settings = (self.phase.loss, self.phase.reduction)
         value = loss(self._restore(patches.degraded), patches.original, *settings)
+        # Gradients of several processes are averaged: of a sum, that would be a part.
+        times = self.trainer.world_size if self.phase.reduction == "sum" else 1
+        value = value * times
         with torch.no_grad():
             self.loss_sum = self.loss_sum.to(value.device) + value.detach()
-            nothing = loss(patches.degraded, patches.original, *settings)
+            nothing = loss(patches.degraded, patches.original, *settings) * times
             self.bicubic_sum = self.bicubic_sum.to(value.device) + nothing
         self.counted += 1
         return value
@@ -200,10 +203,12 @@ class StageModule(pl.LightningModule):
     def _batch(self) -> Batch:
         """The batch of this step; the next one is made while this one is worked on."""
         if self._ahead is None:
-            self._ahead = self._pool.submit(self.patches, self.total, self.global_rank)
+            self._ahead = self._pool.submit(self.patches, self.total)
         batch = self._ahead.result()
-        self._ahead = self._pool.submit(self.patches, self.total + 1, self.global_rank)
-        return batch
+        self._ahead = self._pool.submit(self.patches, self.total + 1)
+        # Several processes share the batch that one would have: they make what one would.
+        dtype = torch.float64 if self.recipe.precision == "64" else torch.float32
+        return batch.part(self.global_rank, self.trainer.world_size, dtype)
 
     def on_train_end(self) -> None:
         """End the thread that makes batches."""
@@ -234,7 +239,7 @@ class StageModule(pl.LightningModule):
         # In the beginning the mean follows fast, so that the first weights are forgotten.
         factor = min(self.recipe.ema, (1.0 + self.step) / (10.0 + self.step))
         for name, weight in self.network.named_parameters():
-            mean = self.mean[name] = self.mean[name].to(weight.device)
+            mean = self.mean[name] = self.mean[name].to(weight)
             mean.lerp_(weight.detach(), 1.0 - factor if self.recipe.ema else 1.0)
         if self.stage.revive and self.step % self.stage.revive == 0:
             self._revive()

@@ -53,6 +53,17 @@ class Batch:
     degraded: Tensor
     original: Tensor
 
+    def part(self, rank: int, world: int, dtype: torch.dtype) -> Batch:
+        """What one of several processes takes of it; all parts are of one size.
+
+        Args:
+            rank: number of the process.
+            world: how many there are; it divides N.
+            dtype: of the arithmetic.
+        """
+        own = slice(rank, None, world)
+        return Batch(degraded=self.degraded[own].to(dtype), original=self.original[own].to(dtype))
+
 
 def degradation_matrix(patch: int, scale: int, margin: int) -> NDArray[np.float64]:
     """Shrinking and enlarging along one axis, as one matrix.
@@ -201,20 +212,18 @@ class Patches:
         flat = np.concatenate([picture.reshape(-1, channels) for picture in pictures])
         self._flat = torch.from_numpy(np.ascontiguousarray(flat.T)).to(self._device)
 
-    def __call__(self, step: int, rank: int = 0) -> Batch:
-        """The batch of a step.
-
-        Args:
-            step: number of the step, from 0 on.
-            rank: number of the process, where several train together.
-        """
-        rng = np.random.default_rng([self.seed, step, rank])
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, from 0 on."""
+        rng = np.random.default_rng([self.seed, step, 0])
         unit = self._units[(np.arange(self.batch) + step) % len(self.scales)]
         picture, corner = self._places.draw(rng, unit)
         turns = rng.random((3, self.batch)) < 0.5
         turns &= np.array([self._flips, self._flips, self._rotations])[:, None]
         shape = (self.batch, len(self._flat), self.patch, self.patch)
-        degraded, original = (torch.empty(shape, device=self._device) for _ in range(2))
+        # Whatever the default is: Lightning changes it for float64, and not for this thread alone.
+        degraded, original = (
+            torch.empty(shape, dtype=torch.float32, device=self._device) for _ in range(2)
+        )
         for i, scale in enumerate(self.scales):
             part = slice((i - step) % len(self.scales), None, len(self.scales))
             if part.start < self.batch:

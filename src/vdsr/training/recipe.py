@@ -236,7 +236,8 @@ class Recipe:
         about: what it is for, in a sentence.
         seed: of the first weights and of every batch.
         precision: of the arithmetic: `32`, or `bf16` or `16` (mixed), for GPUs and for CPUs
-            that multiply them faster; `auto` is `bf16` on those, and else `32`.
+            that multiply them faster; `auto` is `bf16` on those, and else `32`. `64` is
+            slow, and for comparing runs.
         ema: the weights that come out are a running mean with this factor per step; 0
             for the last weights as they are.
         validations: how often the kept-out pictures are measured in every stage, evenly.
@@ -269,7 +270,8 @@ class Recipe:
         check(bool(self.name) and self.name.isprintable(), "a recipe has a name")
         check(0 <= self.seed < 2**32, "seed lies in 0..2^32")
         check(
-            self.precision in ("auto", "32", "bf16", "16"), "precision is 32, bf16 or 16, or auto"
+            self.precision in ("auto", "32", "bf16", "16", "64"),
+            "precision is 32, bf16 or 16, or auto; or 64",
         )
         check(0.0 <= self.ema < 1.0, "ema lies in 0..1, 1 excluded")
         check(self.validations >= 0, "validations is 0 or more")

@@ -110,6 +110,12 @@ class _Training:
 
     def __init__(self, recipe: Recipe, pack: Pack, folder: Path, options: TrainingOptions) -> None:
         self._recipe, self._pack, self._folder, self._options = recipe, pack, folder, options
+        processes = lightning.processes(options.devices)
+        if recipe.data.batch % processes:
+            raise UsageError(
+                f"{processes} processes cannot share batches of {recipe.data.batch} evenly:"
+                " devices and data.batch"
+            )
         self._path = folder / NAME
         self._device = lightning.device()
         self._precision = lightning.settled(recipe.precision)
@@ -132,7 +138,7 @@ class _Training:
             leads=lightning.leads(),
             steps=state.total,
             seconds=state.total_seconds,
-            device=lightning.device_name(self._options.devices),
+            device=lightning.device_name(lightning.processes(self._options.devices)),
             origin=state.origin,
             bicubic=self._monitor.bicubic,
             scores=self._monitor.scores,
@@ -273,7 +279,7 @@ class _Training:
         """What runs the network: on a CPU, several threads side by side."""
         threads = self._options.threads or os.cpu_count() or 1
         threads = min(threads, self._recipe.data.batch)
-        if self._device.type != "cpu" or threads == 1:
+        if self._device.type != "cpu" or threads == 1 or self._precision == "64":
             yield network
             return
         parallel = Parallel(network, threads, dtype=_DTYPES[self._precision])

@@ -1,0 +1,55 @@
+"""Several processes that share the batches of one make the weights of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train_together
+from s3_server import free_port
+from vdsr.data.packfile import make_pack
+from vdsr.errors import UsageError
+from vdsr.training.recipe_file import parse_recipe
+from vdsr.training.run import TrainingOptions
+from vdsr.training.trainer import train
+
+PATIENCE = 300
+SCRIPT = os.fspath(Path(train_together.__file__))
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+
+
+def weights(folder: Path, launch: tuple[str, ...], kind: str, precision: str) -> np.ndarray:
+    folder.mkdir()
+    command = [*launch, SCRIPT, kind, precision, os.fspath(folder)]
+    # As torchrun has it: the products that make patches, in float32, round otherwise in threads.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, timeout=PATIENCE, env=environment)
+    with np.load(folder / "weights.npz") as found:
+        return np.concatenate([found[name].ravel() for name in found.files])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "precision", "most"), [("sgd", "32", 1e-6), ("adamw", "64", 1e-9)]
+)
+def test_two_processes_equal_one(tmp_path: Path, kind: str, precision: str, most: float):
+    """In float32 AdamW, which divides by the roots of tiny squares, would differ by more."""
+    one = weights(tmp_path / "one", (sys.executable,), kind, precision)
+    pair = (*TORCHRUN, "--master-port", str(free_port()), "--nproc-per-node", "2")
+    two = weights(tmp_path / "two", pair, kind, precision)
+    difference = float(abs(two - one).max())
+    print(kind, precision, difference)
+    assert one.dtype == {"32": np.float32, "64": np.float64}[precision]
+    assert difference <= most
+
+
+def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path):
+    text = train_together.RECIPE.format(kind="sgd", precision="32", reduction="sum", rate=0.1)
+    pack = make_pack([np.zeros((60, 60), np.uint8)], ["a"], data="none", license="CC0")
+    with pytest.raises(UsageError, match="3 processes cannot share batches of 8"):
+        train(parse_recipe(text), pack, tmp_path / "run", options=TrainingOptions(devices=3))
