@@ -167,7 +167,7 @@ class FeatureNetwork:
                 values = values.mean(axis=(2, 3))
             if values.ndim != 2 or len(values) != len(batch) or not np.isfinite(values).all():
                 raise InputError(
-                    f"{self.path}: {list(values.shape)} for {len(batch)} pictures are no finite"
+                    f"{self.path}: {list(values.shape)} for {len(batch)} pictures are not finite"
                     " features [N, D]"
                 )
             parts.append(values)
