@@ -184,5 +184,5 @@ def test_a_network_that_gives_no_features(tmp_path: Path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(InputError, match="no finite"):
+    with pytest.raises(InputError, match="are not finite"):
         FeatureNetwork(path).features(np.zeros((2, 3, 8), np.float32))
