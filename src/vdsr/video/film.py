@@ -1,8 +1,8 @@
 """A film into another one: decoded, enlarged, encoded, put together.
 
 Decoding, the network and encoding run at the same time, each a few pictures ahead of the
-next. Segments of packets go to the disk as they are finished, so that an interrupted run goes
-on from the last of them; the container is written at the end.
+next. Finished segments of packets go to the disk, so that an interrupted run resumes from the
+last of them; the container is written at the end.
 """
 
 from __future__ import annotations
@@ -372,13 +372,12 @@ class FilmWork:
         return (last or 0) * self.film.time_base or 1 / self.film.rate
 
     def _result(self, codec: str, pix_fmt: str) -> FilmResult:
-        seconds = time.perf_counter() - self.begin
-        film, engine = self.film, self.engine
+        film, engine, seconds = self.film, self.engine, time.perf_counter() - self.begin
         return FilmResult(
             input=str(film.path),
             output=str(self.goal),
-            width=(side_by_side_width(self.width) if self.order.preview else self.width)
-            + self.added[0],
+            width=self.added[0]
+            + (side_by_side_width(self.width) if self.order.preview else self.width),
             height=self.height + self.added[1],
             scale=self.order.size.asked_scale
             or max(self.height / film.height, self.width / film.width),
