@@ -13,10 +13,12 @@ import pytest
 
 from ray_cluster import RayCluster, ray_cluster
 
-# A shell starts what runs in its background with SIGINT ignored, and commands inherit that:
-# the tests that interrupt them would wait for nothing.
+# A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and commands
+# inherit that: the tests that interrupt them would wait for nothing.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -100,8 +100,9 @@ def test_killed_at_six_moments(small: Job, tmp_path: Path):
 def test_two_processes_share_the_work(small: Job, tmp_path: Path):
     out = tmp_path / "out"
     processes = [start(*small.command(out)) for _ in range(2)]
-    for process in processes:
-        _, err = process.communicate(timeout=PATIENCE)
+    said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    # Both have ended: each tidies up its own folder of unfinished files.
+    for process, err in zip(processes, said, strict=True):
         check_end(small, out, process.returncode, err)
 
 

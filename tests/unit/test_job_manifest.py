@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -347,3 +348,27 @@ def test_settings_survive_being_written():
         JobSettings.of_json('{"color": 1}')
     assert replace(settings, quality=None).options("png")["quality"] is None
     assert settings.options("webp")["quality"] == 80
+
+
+def test_a_manifest_that_many_open_at_once(tmp_path: Path):
+    """SQLite does not wait for the others by itself where it switches to a write-ahead log."""
+    with ThreadPoolExecutor(6) as pool:
+        for i in range(30):
+            path = tmp_path / str(i) / MANIFEST
+            path.parent.mkdir()
+            for manifest in pool.map(Manifest, [path] * 6):
+                manifest.close()
+
+
+def test_a_scan_that_ends_late_takes_nothing_from_a_later_one(manifest: Manifest):
+    def files():
+        nonlocal later
+        later = enter(manifest, found("a.png"))
+        yield found("a.png")
+
+    later = 0
+    earlier = enrol(manifest, files(), PATTERN, manifest.folder)
+    assert earlier < later
+    worker = hired(manifest)
+    with manifest.transaction():
+        assert len(worker.claim(10, later)) == 1

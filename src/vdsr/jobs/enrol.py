@@ -28,7 +28,7 @@ _ENTER = """
 INSERT INTO pictures (source, relative, size, mtime_ns, scan, state, error)
 VALUES (:source, :relative, :size, :mtime_ns, :scan, :state, :error)
 ON CONFLICT (source) DO UPDATE SET
-    scan = excluded.scan,
+    scan = max(pictures.scan, excluded.scan),
     state = CASE
         WHEN pictures.state IN ('working', 'finishing') THEN pictures.state
         WHEN excluded.state <> 'waiting' THEN excluded.state

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,19 @@ CREATE TABLE pictures (
 CREATE INDEX pictures_by_state ON pictures (state, crashes, source);
 CREATE INDEX pictures_by_key ON pictures (key);
 """
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. Here SQLite does not wait for other processes by itself."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 class Manifest:
@@ -137,7 +151,7 @@ class Manifest:
             self._open.append(db)
         db.row_factory = sqlite3.Row
         if self.path is not None:
-            db.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(db)
             # A rename must never reach the disk before what the manifest says of it.
             db.execute("PRAGMA synchronous = FULL")
         return db
