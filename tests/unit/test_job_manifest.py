@@ -372,3 +372,25 @@ def test_a_scan_that_ends_late_takes_nothing_from_a_later_one(manifest: Manifest
     worker = hired(manifest)
     with manifest.transaction():
         assert len(worker.claim(10, later)) == 1
+
+
+def test_beginning_the_same_job_takes_nothing_from_one_that_opens_its_model(manifest: Manifest):
+    others = Others(manifest, manifest.folder)
+    begin(manifest, JobSettings(scale=2), others, redo=False)
+    scan, worker = enter(manifest, found("a.png")), hired(manifest)
+    with manifest.transaction():
+        assert len(worker.claim(10, scan)) == 1
+    begin(manifest, JobSettings(scale=2), others, redo=False)
+    assert states(manifest) == {"a.png": "working"}
+    with pytest.raises(UsageError, match="scale was 2, and is 3"):
+        begin(manifest, JobSettings(scale=3), others, redo=False)
+
+
+def test_a_reason_may_hold_a_name_that_is_not_utf8(manifest: Manifest):
+    scan, worker = enter(manifest, found("a.png")), hired(manifest)
+    with manifest.transaction():
+        (lease,) = worker.claim(10, scan)
+        worker.failed(lease.id, os.fsdecode(b"caf\xe9.png: no"))
+    assert manifest.one("SELECT error FROM pictures WHERE id = ?", lease.id)["error"] == (
+        "caf\\xe9.png: no"
+    )

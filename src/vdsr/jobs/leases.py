@@ -180,7 +180,7 @@ class Worker:
 
     def failed(self, id: int, error: str) -> None:
         """It cannot be done."""
-        self._set(id, state="failed", **_FREE, error=error, crashes=0, cut_short=0)
+        self._set(id, state="failed", **_FREE, error=_text(error), crashes=0, cut_short=0)
 
     def release(self, ids: Iterable[int]) -> None:
         """Give pictures back; nothing is held against them."""
@@ -229,3 +229,8 @@ class Worker:
                 (self.id,),
             )
             db.execute("DELETE FROM workers WHERE id = ?", (self.id,))
+
+
+def _text(error: str) -> str:
+    """As SQLite takes it: bytes of names that are not UTF-8 are written as hexadecimals."""
+    return os.fsencode(error).decode("utf-8", "backslashreplace")

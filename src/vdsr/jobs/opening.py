@@ -30,8 +30,10 @@ def begin(manifest: Manifest, settings: JobSettings, others: Others, *, redo: bo
         InputError: if the manifest is damaged.
     """
     with manifest.transaction() as db:
-        # Without a model nothing was ever made: settings that failed bind nobody.
-        before = known_settings(manifest) if manifest.value("model") else None
+        # Without a model nothing was ever made: settings that failed bind nobody. But one who
+        # is at work may have claimed pictures, and open the model only now.
+        bound = manifest.value("model") or others.alive()
+        before = known_settings(manifest) if bound else None
         if before is not None and not redo:
             changes = before.changes(settings)
             if changes:
