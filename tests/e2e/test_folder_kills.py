@@ -56,6 +56,15 @@ def check_end(job: Job, out: Path, returncode: int, err: str) -> None:
     assert tree(out) == tree(job.whole)
 
 
+def check_together(job: Job, out: Path, *options: str) -> None:
+    """Two processes at once end as one does."""
+    processes = [start(*job.command(out, *options)) for _ in range(2)]
+    said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    # Only now: each tidies up its own folder of unfinished files when it ends.
+    for process, err in zip(processes, said, strict=True):
+        check_end(job, out, process.returncode, err)
+
+
 def kill_and_resume(job: Job, out: Path, kills: int, *options: str) -> int:
     """Kill it at random moments until the end; returns how often outputs were there already."""
     rng = random.Random(kills)
@@ -98,12 +107,7 @@ def test_killed_at_six_moments(small: Job, tmp_path: Path):
 
 
 def test_two_processes_share_the_work(small: Job, tmp_path: Path):
-    out = tmp_path / "out"
-    processes = [start(*small.command(out)) for _ in range(2)]
-    said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-    # Both have ended: each tidies up its own folder of unfinished files.
-    for process, err in zip(processes, said, strict=True):
-        check_end(small, out, process.returncode, err)
+    check_together(small, tmp_path / "out")
 
 
 def test_one_of_two_processes_is_killed(small: Job, tmp_path: Path):
@@ -128,8 +132,4 @@ def test_300_files_killed_at_30_moments(tmp_path: Path, format: str | None):
     options = () if format is None else ("--format", format)
     big = job(tmp_path, 300, 20, 24, *options)
     assert kill_and_resume(big, tmp_path / "out", 30, *options) >= 10
-    out = tmp_path / "two"
-    processes = [start(*big.command(out, *options)) for _ in range(2)]
-    for process in processes:
-        _, err = process.communicate(timeout=PATIENCE)
-        check_end(big, out, process.returncode, err)
+    check_together(big, tmp_path / "two", *options)
