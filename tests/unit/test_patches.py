@@ -51,6 +51,18 @@ def test_patches_are_cut_from_the_degraded_whole():
             np.testing.assert_allclose(got, expected, atol=2e-3)
 
 
+def test_a_scale_named_twice_gets_twice_the_patches():
+    batch = plain([NOISE], scales=(2, 2, 4), batch=9)(0)
+    whole = {s: degrade(NOISE.astype(np.float64), s) for s in (2, 4)}
+    numbers = dict.fromkeys(whole, 0)
+    for degraded, original in zip(batch.degraded, batch.original, strict=True):
+        row, column = place_of(np.rint(original[0].numpy() * 255).astype(np.uint8), NOISE)
+        for scale, picture in whole.items():
+            expected = picture[row : row + 24, column : column + 24]
+            numbers[scale] += np.allclose(degraded[0].numpy() * 255, expected, atol=2e-3)
+    assert numbers == {2: 6, 4: 3}
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_patch_as_large_as_the_picture_has_the_pictures_borders(scale):
     picture = NOISE[:24, :24]

@@ -31,7 +31,7 @@ def metadata(
     return ModelMetadata(
         name=name,
         version=number,
-        scales=tuple(int(scale) for scale in recipe.data.scales if scale == int(scale)),
+        scales=tuple(sorted({int(scale) for scale in recipe.data.scales if scale == int(scale)})),
         residual=outcome.architecture.residual,
         fold=outcome.architecture.fold,
         planes=outcome.architecture.planes,

@@ -98,7 +98,7 @@ class Patches:
         pictures: uint8 `[H, W]`, luma, or all of them `[H, W, 3]`, RGB; those smaller than a
             patch are left out.
         scales: of which every batch holds as equal numbers as it can; whole numbers, and
-            with damage halves, too.
+            with damage halves, too. One named twice gets twice the patches.
         patch: side of a patch in px.
         batch: patches in a batch.
         planes: 1 for luma, 3 for Y, Cb, Cr of RGB pictures.

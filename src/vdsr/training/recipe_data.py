@@ -81,7 +81,7 @@ class DataSettings:
     Attributes:
         sources: the pictures; those named on the command line take their place.
         scales: of which every batch holds equal numbers: whole numbers in 2..8; with damage
-            also 1, and halves.
+            also 1, and halves. One that is named twice gets twice the patches.
         patch: side of a patch in px.
         batch: patches in a batch, of each device.
         flips: mirror patches at random.
@@ -104,9 +104,8 @@ class DataSettings:
     def __post_init__(self) -> None:
         check(
             len(self.scales) > 0
-            and len(set(self.scales)) == len(self.scales)
             and all(1 <= scale <= 8 and 2 * scale == int(2 * scale) for scale in self.scales),
-            "data.scales are different whole or half numbers in 1..8",
+            "data.scales are whole or half numbers in 1..8",
         )
         check(8 <= self.patch <= 1024, "data.patch lies in 8..1024 px")
         check(1 <= self.batch <= 65536, "data.batch lies in 1..65536")

@@ -79,7 +79,7 @@ class Validation:
         self._cases: list[_Case] = []
         if damage is not None and damage.share and pictures:
             self._damage(pictures, tuple(scales), device, planes, damage, patch)
-        scales = [scale for scale in scales if scale > 1]
+        scales = [scale for scale in dict.fromkeys(scales) if scale > 1]
         grid = math.lcm(*(Fraction(scale).numerator for scale in scales))
         for picture in pictures:
             if min(picture.shape[:2]) < 4 * grid:
