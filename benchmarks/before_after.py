@@ -34,36 +34,38 @@ Pixels = NDArray[np.uint8]
 def main() -> None:
     """Shrink, enlarge, measure, and put the crops side by side."""
     original: Pixels = vdsr.read_image(machine.photograph())
-    small = _rounded(shrink(_planes(original), SCALE))
-    bicubic = _rounded(enlarge(_planes(small), SCALE))
+    small = rounded(shrink(planes(original), SCALE))
+    bicubic = rounded(enlarge(planes(small), SCALE))
     with tempfile.TemporaryDirectory() as name:
         low, high = Path(name) / "low.png", Path(name) / "high.png"
         vdsr.write_image(low, small)
         vdsr.upscale(low, high, scale=SCALE, precision="fp32")
         restored: Pixels = vdsr.read_image(high)
     for title, picture in (("bicubic", bicubic), ("vdsr", restored)):
-        value = vdsr.psnr(_luma(picture), _luma(original), data_range=255.0, border=SCALE)
+        value = vdsr.psnr(luma(picture), luma(original), data_range=255.0, border=SCALE)
         print(f"{title}: {value:.2f} dB against the original")
-    rows = [_row([original, bicubic, restored], crop) for crop in CROPS]
+    rows = [row([original, bicubic, restored], crop) for crop in CROPS]
     gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
     vdsr.write_image(GOAL, np.concatenate([rows[0], gap, rows[1]]), overwrite=True)
     print(f"{GOAL}: {GOAL.stat().st_size // 1024} KiB")
 
 
-def _planes(pixels: Pixels) -> NDArray[np.float32]:
+def planes(pixels: Pixels) -> NDArray[np.float32]:
     """`[H, W, 3]` bytes as `[3, H, W]` floats in 0..255."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
 
 
-def _rounded(planes: NDArray[np.float32]) -> Pixels:
+def rounded(planes: NDArray[np.float32]) -> Pixels:
+    """Floats `[3, H, W]` as bytes `[H, W, 3]`."""
     return np.rint(planes.transpose(1, 2, 0)).clip(0, 255).astype(np.uint8)
 
 
-def _luma(pixels: Pixels) -> NDArray[np.float64]:
+def luma(pixels: Pixels) -> NDArray[np.float64]:
+    """Luma of bytes `[H, W, 3]`: `[H, W]`, in the studio range."""
     return STUDIO.luma(pixels.transpose(2, 0, 1).astype(np.float64))
 
 
-def _row(pictures: list[Pixels], crop: tuple[int, int, int]) -> Pixels:
+def row(pictures: list[Pixels], crop: tuple[int, int, int]) -> Pixels:
     left, top, side = crop
     gap = np.full((side * ZOOM, GAP, 3), 255, np.uint8)
     parts: list[Pixels] = []

@@ -74,7 +74,8 @@ def instructions() -> tuple[str, ...]:
     found = set(_cpuinfo().split()) or _numpy_features() | _macos_features()
     known = (name for name, flags in _INSTRUCTIONS.items() if found.intersection(flags))
     kept = limit()
-    return tuple(name for name in known if kept is None or name in _LIMITS[kept])
+    # The limits name instructions of x86 alone.
+    return tuple(n for n in known if kept is None or n.startswith("NEON") or n in _LIMITS[kept])
 
 
 def int8_instructions() -> tuple[str, ...]:
