@@ -31,6 +31,7 @@ MOST_DB = 0.02
 PICTURES = 48
 FLOAT = evaluate.EvaluationSettings(protocol="float", scales=(2, 3, 4))
 KINDS = ["as it is", "AVX2"]
+NETWORKS = ["vdsr", "vdsr-fast"]
 
 
 def losses(
@@ -48,15 +49,15 @@ def losses(
     }
 
 
-def shipped_losses(kind: str, folder: Path) -> dict[int, float]:
-    """The same of the shipped pair, on a kind of processor, in a process of its own."""
+def shipped_losses(network: str, kind: str, folder: Path) -> dict[int, float]:
+    """The same of a shipped pair, on a kind of processor, in a process of its own."""
     if kind != "as it is" and (not cpu.is_x86() or "AVX2" not in cpu.instructions()):
         pytest.skip("this processor has no AVX2 to be kept to")
     environment = dict(os.environ)
     if kind != "as it is":
         environment["ONEDNN_MAX_CPU_ISA"] = kind
     done = subprocess.run(
-        [sys.executable, __file__, str(folder)],
+        [sys.executable, __file__, network, str(folder)],
         env=environment,
         check=True,
         capture_output=True,
@@ -69,13 +70,19 @@ def shipped_losses(kind: str, folder: Path) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", ["Set5", pytest.param("Set14", marks=pytest.mark.slow)])
 def test_the_shipped_int8_loses_nothing_that_shows(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    network: str,
+    kind: str,
 ):
     monkeypatch.setenv("VDSR_DATA", str(tmp_path))
-    found = shipped_losses(kind, shared / "data/eval" / name)
-    print(f"int8 loses on {name}, {kind}, dB: {found}")
+    found = shipped_losses(network, kind, shared / "data/eval" / name)
+    print(f"{network}-int8 loses on {name}, {kind}, dB: {found}")
     assert set(found) == {2, 3, 4}
     assert max(found.values()) <= MOST_DB
 
@@ -108,5 +115,6 @@ def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytes
 
 
 if __name__ == "__main__":
-    measured = losses(load_model("vdsr"), load_model("vdsr-int8"), Path(sys.argv[1]), FLOAT)
+    pair = (load_model(sys.argv[1]), load_model(f"{sys.argv[1]}-int8"))
+    measured = losses(*pair, Path(sys.argv[2]), FLOAT)
     print(json.dumps({"kind": cpu.kind(), "losses": measured}))
