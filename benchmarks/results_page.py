@@ -1,23 +1,23 @@
 """Write docs/results.md from what `vdsr evaluate --json` measured.
 
-    vdsr evaluate -d Set5 -d Set14 -p paper,float,file -m vdsr ... --json RECORD.json
-    python benchmarks/results_page.py RECORD.json ... [-o docs/results.md]
+    python benchmarks/results_page.py
 
-Rows of several files stand in one table. Published figures stand beside those of their
-protocol, with their source.
+`results_commands.txt` has the commands that made the records, each ending in the file's name,
+`results_notes.md` what follows the tables. Rows of several files stand in one table. Published
+figures stand beside those of their protocol, with their source.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from machine import RECORDS
 
 PAGE = RECORDS.parent.parent / "docs" / "results.md"
+COMMANDS = RECORDS.parent / "results_commands.txt"
+NOTES = RECORDS.parent / "results_notes.md"
 PROTOCOLS = {
     "paper": "luma of the original rounded to 8 bits, output and bicubic rounded to 8 bits",
     "float": "nothing rounded",
@@ -65,7 +65,7 @@ compared. [Evaluation](evaluation.md) defines them. Evaluation pictures are neve
 and no weights were chosen by them. Made by
 
     {commands}
-    python benchmarks/results_page.py {records}{notes}
+    python benchmarks/results_page.py
 
 with the datasets in `data/eval/`, and the models named below in the working directory.
 """
@@ -120,31 +120,22 @@ def damaged(rows: Iterable[dict[str, Any]]) -> str:
     return page
 
 
-def main(paths: list[Path], command: list[str], notes: Path | None, goal: Path) -> None:
+def main() -> None:
+    """Write the page."""
+    commands = COMMANDS.read_text("utf-8").splitlines()
+    paths = [RECORDS / command.rpartition("/")[2] for command in commands]
     rows = [row for path in paths for row in json.loads(path.read_text("utf-8"))]
-    records = " ".join(f"benchmarks/records/{path.name}" for path in paths)
-    page = HEAD.format(
-        commands="\n    ".join(command),
-        records=records,
-        notes="" if notes is None else f" --notes benchmarks/{notes.name}",
-    )
+    page = HEAD.format(commands="\n    ".join(commands))
     for protocol, about in PROTOCOLS.items():
         if any(row["protocol"] == protocol for row in rows):
             page += f"\n## `{protocol}`: {about}\n\n{table(rows, protocol)}\n"
     if any(":" in row["protocol"] for row in rows):
         page += "\n## JPEGs and noise: PSNR of luma, and what it gains over doing nothing\n"
         page += damaged(rows)
-    if notes is not None:
-        page += "\n" + notes.read_text("utf-8")
-    goal.write_text(page, encoding="utf-8")
-    print(f"written: {goal}")
+    page += "\n" + NOTES.read_text("utf-8")
+    PAGE.write_text(page, encoding="utf-8")
+    print(f"written: {PAGE}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("records", type=Path, nargs="+")
-    parser.add_argument("--command", action="append", default=[], help="that made the records")
-    parser.add_argument("--notes", type=Path, help="Markdown that follows the tables")
-    parser.add_argument("--output", "-o", type=Path, default=PAGE)
-    given = parser.parse_args()
-    main(given.records, given.command, given.notes, given.output)
+    main()
