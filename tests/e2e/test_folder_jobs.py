@@ -22,6 +22,7 @@ import typer
 from mixed_folder import identities, start, tree
 from networks import small_network
 from ray_cluster import KILLER
+from vdsr import read_image
 from vdsr.cli.main import app
 from vdsr.jobs.manifest import MANIFEST
 from vdsr.jobs.settings import JobSettings
@@ -240,7 +241,29 @@ def test_a_dry_run_says_what_where_how_long_and_writes_nothing(vdsr: Command, tm
     assert content["estimate"]["pictures"] == 1
     assert content["estimate"]["seconds"] > 0
     assert content["estimate"]["disk"] > 0
+    assert content["estimate"]["meanwhile"] == 0
     assert identities(out) == before
+
+
+def test_a_dry_run_counts_what_is_on_the_disk_meanwhile(vdsr: Command, tmp_path: Path):
+    """Finished strips, and the steps of back-projection, of as many as are in progress."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for i in range(5):
+        picture(folder / f"{i}.png")
+    small = read_image(folder / "0.png").size
+
+    def meanwhile(*options: str) -> int:
+        done = vdsr(folder, out, "-s", "2", "--threads", "1", "--dry-run", "--json", *options)
+        found: int = json.loads(done.out)["estimate"]["meanwhile"]
+        return found
+
+    assert meanwhile() == 0
+    assert meanwhile("--resume") == 4 * 4 * small
+    assert meanwhile("--consistent") == 4 * 4 * (3 * 4 + 1) * small
+    assert meanwhile("--consistent", "--resume") == 4 * 4 * (4 * 4 + 1) * small
+    text = vdsr(folder, out, "-s", "2", "--threads", "1", "--dry-run", "--resume").out
+    assert " more meanwhile; " in text
 
 
 def test_a_job_that_cannot_begin_leaves_no_trace(vdsr: Command, tmp_path: Path):

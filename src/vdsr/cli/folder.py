@@ -189,6 +189,8 @@ def _dry_run(
         text = f"{estimate.pictures} to do: {estimate.megapixels:.1f} Mpixel"
         if estimate.seconds is not None and estimate.disk is not None:
             text += f", about {duration(estimate.seconds)}, about {format_size(estimate.disk)}"
+            if estimate.meanwhile:
+                text += f" and up to {format_size(estimate.meanwhile)} more meanwhile"
         if estimate.sampled < estimate.pictures:
             text += f" (by the sizes of {estimate.sampled})"
         tell(f"{text}; {format_size(estimate.free)} is free")

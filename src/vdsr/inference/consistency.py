@@ -68,6 +68,12 @@ class Reached:
         return self.worst <= BOUND
 
 
+def spools(source: PixelLayout, result: PixelLayout) -> int:
+    """Bytes of disk that the steps of a back-projection take meanwhile."""
+    samples = 3 * result.width * result.height * result.bands
+    return 4 * (samples + source.width * source.height * result.bands)
+
+
 class Consistency:
     """Makes a result consistent with its picture.
 

@@ -26,7 +26,7 @@ from vdsr.imaging.files.images import Goal, delivered, log_notices, name_of
 from vdsr.inference import memory
 from vdsr.inference.backends import Backend, Choice
 from vdsr.inference.beside import Beside, Extras
-from vdsr.inference.consistency import BOUND, Consistency
+from vdsr.inference.consistency import BOUND, Consistency, spools
 from vdsr.inference.ensemble import ensembled
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
@@ -225,7 +225,10 @@ class Engine:
         check_goal(path, plan.layout, format, overwrite=overwrite)
         if kept is not None:
             given = plan.unrounded() if order.consistent else plan
-            kept.begin(given, budget, order.storage.disk(format, plan.layout))
+            disk = order.storage.disk(format, plan.layout)
+            if order.consistent:
+                disk += spools(picture.layout, plan.layout)
+            kept.begin(given, budget, disk)
         writer = PictureWriter(
             path,
             plan.layout,

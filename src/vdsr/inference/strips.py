@@ -55,8 +55,7 @@ def kept_strips(
     Raises:
         InputError: if the picture cannot be read.
     """
-    giant = shape[0] * shape[1] >= GIANT_PIXELS
-    if picture.reader is None or not (giant if order.resume is None else order.resume):
+    if picture.reader is None or not keeps_strips(shape, order.resume):
         return None
     made_of = {
         "program": __version__,
@@ -70,6 +69,11 @@ def kept_strips(
         **made_with,
     }
     return KeptStrips(order.kept_for or goal, made_of)
+
+
+def keeps_strips(shape: tuple[int, int], resume: bool | None) -> bool:
+    """Whether the strips of a result, `shape` rows and columns, are kept; see `Order.resume`."""
+    return shape[0] * shape[1] >= GIANT_PIXELS if resume is None else resume
 
 
 def folder_of(goal: Path) -> Path:
@@ -186,7 +190,7 @@ class KeptStrips:
         Args:
             plan: of the picture.
             memory: bytes that it was made for.
-            output: bytes that the file itself may take.
+            output: bytes that the file itself may take, and all else beside the strips.
 
         Raises:
             OutputError: if there is too little room.

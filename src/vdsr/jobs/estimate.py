@@ -8,16 +8,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vdsr.errors import VdsrError
-from vdsr.imaging.files import PictureReader
+from vdsr.imaging.files import PictureReader, PixelLayout
+from vdsr.inference import cpu
+from vdsr.inference.consistency import spools
+from vdsr.inference.strips import keeps_strips
 from vdsr.inference.target import plan_passes
 from vdsr.inputs import is_file, is_folder
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.discovery import find
+from vdsr.jobs.enlarger import PER_THREAD
 from vdsr.jobs.enrol import check_outputs, enrol
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.naming import longest_name
@@ -44,6 +48,8 @@ class Estimate:
         megapixels: that the network would give.
         seconds: of work; None where nothing could be tried.
         disk: bytes of the outputs; None where nothing could be tried.
+        meanwhile: bytes that pictures in progress take at most beside them: finished strips,
+            the steps of `consistent`.
         free: bytes on the disk.
     """
 
@@ -52,6 +58,7 @@ class Estimate:
     megapixels: float
     seconds: float | None
     disk: int | None
+    meanwhile: int
     free: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -151,16 +158,19 @@ def _estimate(
         step,
     )
     readable, pixels, bytes_in = [], 0.0, 0
+    beside: list[int] = []
     for row in rows:
         source = Path(os.fsdecode(row["source"]))
         bytes_in += max(0, row["size"])
-        found = _pixels(source, settings)
+        found = _pixels(source, settings, options.resume)
         if found is not None:
-            readable.append((source, found))
-            pixels += found
+            readable.append((source, found[0]))
+            pixels += found[0]
+            beside.append(found[1])
     sampled = math.ceil(count / step) if count else 0
     if bytes_in and step > 1:
         pixels *= (size or 0) / bytes_in
+    most = PER_THREAD * (options.threads or cpu.cores())
     seconds, disk = _tried(readable, manifest, settings, options)
     return Estimate(
         pictures=count,
@@ -168,18 +178,29 @@ def _estimate(
         megapixels=pixels / 1e6,
         seconds=None if seconds is None else seconds * pixels,
         disk=None if disk is None else int(disk * pixels),
+        meanwhile=sum(sorted(beside)[-most:]),
         free=shutil.disk_usage(_existing(output)).free,
     )
 
 
-def _pixels(source: Path, settings: JobSettings) -> int | None:
-    """Pixels that the network would give for a picture; None if it cannot be done."""
+def _pixels(source: Path, settings: JobSettings, resume: bool | None) -> tuple[int, int] | None:
+    """Pixels that the network would give, and bytes of disk meanwhile; None if it cannot be."""
     try:
         reader = PictureReader(source)
         passes = plan_passes(reader.height, reader.width, settings.target)
     except (VdsrError, OSError):
         return None
-    return sum(math.prod(one.shape_out) for one in passes)
+    height, width = passes[-1].shape_out
+    given = PixelLayout(
+        width=reader.width, height=reader.height, bands=reader.bands, dtype=reader.dtype
+    )
+    result = replace(given, width=width, height=height)
+    # Until they are rounded, consistent ones are floats.
+    kept = replace(result, dtype="float32") if settings.consistent else result
+    meanwhile = kept.nbytes if keeps_strips((height, width), resume) else 0
+    if settings.consistent:
+        meanwhile += spools(given, result)
+    return sum(math.prod(one.shape_out) for one in passes), meanwhile
 
 
 def _tried(
