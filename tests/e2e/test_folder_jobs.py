@@ -372,6 +372,19 @@ def wait(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_interrupting_says_what_strips_are_kept(tmp_path: Path, model: Path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    picture(folder / "a.png", width=1500, height=1200)
+    command = ("upscale", folder, out, "-s", "2", "-m", model, "--resume", "--tile", "64")
+    process = start(*command, "--threads", "1", "--max-memory", "64MiB")
+    wait(lambda: len(list(out.glob(".vdsr-*.strips/*.raw"))) >= 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "0 done, 1 left, finished strips of 1 are kept beside their outputs (" in err
+    assert "the same command goes on" in err
+
+
 def test_interrupting_leaves_nothing_half_done_and_no_suspicion(tmp_path: Path, model: Path):
     folder, out = tmp_path / "in", tmp_path / "out"
     for i in range(60):
@@ -381,7 +394,8 @@ def test_interrupting_leaves_nothing_half_done_and_no_suspicion(tmp_path: Path, 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert "interrupted" in err
+    done = len(list(out.glob("*.png")))
+    assert f"vdsr: interrupted: {done} done, {60 - done} left: the same command goes on" in err
     assert not [path for path in out.rglob(".vdsr*") if path.name != MANIFEST]
     with sqlite3.connect(out / MANIFEST) as db:
         count = "SELECT count(*) FROM pictures WHERE crashes > 0 OR state = 'working'"

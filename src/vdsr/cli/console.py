@@ -79,7 +79,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             say(f"vdsr: error: {printable(f'{name:.200}: {error.strerror}')}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            say("vdsr: interrupted: nothing half-done is left behind")
+            say("vdsr: interrupted: only what is finished is kept")
             raise typer.Exit(INTERRUPTED) from error
 
     return wrapper

@@ -14,10 +14,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vdsr.cli.console import STDOUT, as_options, check_outputs, duration, say, tell
+from vdsr.cli.console import INTERRUPTED, STDOUT, as_options, check_outputs, duration, say, tell
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
-from vdsr.errors import InputError, UsageError
+from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.inputs import exists, is_folder
 
 if TYPE_CHECKING:
@@ -78,13 +78,17 @@ def upscale_folder(
     from vdsr.jobs.manifest import Manifest
     from vdsr.jobs.runner import manifest_path, run_job
 
-    with JobDisplay(quiet=quiet) as display:
-        if cluster is None:
-            report = run_job(inputs, output, settings, options, display)
-        else:
-            from vdsr.cluster.crews import run_on_cluster
+    try:
+        with JobDisplay(quiet=quiet) as display:
+            if cluster is None:
+                report = run_job(inputs, output, settings, options, display)
+            else:
+                from vdsr.cluster.crews import run_on_cluster
 
-            report = run_on_cluster(inputs, output, settings, options, cluster, display)
+                report = run_on_cluster(inputs, output, settings, options, cluster, display)
+    except KeyboardInterrupt as error:
+        _say_interrupted(output, settings)
+        raise typer.Exit(INTERRUPTED) from error
     manifest = Manifest(manifest_path(output, settings), create=False)
     try:
         say_failures(failures(manifest, report.scan), report.balance)
@@ -105,6 +109,30 @@ def upscale_folder(
     if report.stopped is not None or report.balance.failed or not report.balance.is_even:
         raise typer.Exit(1)
     return None
+
+
+def _say_interrupted(output: Path, settings: JobSettings) -> None:
+    """Where the job stands, and how it goes on."""
+    from vdsr.inference.memory import format_size
+    from vdsr.jobs.balance import standing
+    from vdsr.jobs.manifest import Manifest
+    from vdsr.jobs.runner import manifest_path
+
+    try:
+        manifest = Manifest(manifest_path(output, settings), create=False)
+        try:
+            found = standing(manifest, output)
+        finally:
+            manifest.close()
+    except (VdsrError, sqlite3.Error):  # it had not begun
+        return say("vdsr: interrupted: only what is finished is kept")
+    text = f"{found.done} done, {found.left} left"
+    if found.kept:
+        text += (
+            f", finished strips of {found.kept} are kept beside their outputs"
+            f" ({format_size(found.kept_bytes)})"
+        )
+    return say(f"vdsr: interrupted: {text}: the same command goes on")
 
 
 def status(

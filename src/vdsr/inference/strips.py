@@ -84,6 +84,14 @@ def folder_of(goal: Path) -> Path:
     return place.parent / f".vdsr-{mark}.strips"
 
 
+def kept_bytes(goal: Path) -> int:
+    """Bytes of the finished strips of a picture; 0 if there are none."""
+    try:
+        return sum(path.stat().st_size for path in folder_of(goal).glob("*.raw"))
+    except OSError:
+        return 0
+
+
 class KeptStrips:
     """The finished strips of one picture. Use as a context manager: one process at a time.
 
@@ -129,9 +137,11 @@ class KeptStrips:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             _log.info(
-                "%s: its %d finished strips are kept: the same again goes on with them",
+                "%s: its %d finished strips are kept in %s (%s): the same again goes on with them",
                 self._goal,
                 len(self._digests),
+                self.folder,
+                format_size(kept_bytes(self._goal)),
             )
         if self._owner is not None:
             self._owner.close()

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vdsr.inference.strips import kept_bytes
 from vdsr.jobs.enrol import output_fault
 from vdsr.jobs.manifest import Manifest
+
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,43 @@ def balance(manifest: Manifest, output: Path, scan: int = 0, *, thorough: bool =
         left=sum(counts.get(state, 0) for state in ("waiting", "working", "finishing")),
         faults=tuple(faults),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a job stands that was stopped.
+
+    Attributes:
+        done: pictures that are done.
+        left: those that are not.
+        kept: of these, those with finished strips on the disk.
+        kept_bytes: of the strips.
+    """
+
+    done: int
+    left: int
+    kept: int
+    kept_bytes: int
+
+
+def standing(manifest: Manifest, output: Path) -> Standing:
+    """Count without looking at the outputs.
+
+    Raises:
+        sqlite3.Error: if the manifest cannot be read.
+    """
+    (scan,) = manifest.one("SELECT coalesce(max(scan), 0) FROM pictures")
+    of_it = "SELECT count(*) FROM pictures WHERE scan >= ? AND state"
+    (done,) = manifest.one(f"{of_it} = 'done'", scan)
+    (left,) = manifest.one(f"{of_it} IN ('waiting', 'working', 'finishing')", scan)
+    # What was begun is among the first that wait.
+    rows = manifest.db.execute(
+        "SELECT output FROM pictures WHERE scan >= ? AND state IN ('waiting', 'working')"
+        " AND output IS NOT NULL ORDER BY id LIMIT ?",
+        (scan, _LOOKED_AT),
+    )
+    sizes = [kept_bytes(output / os.fsdecode(row["output"])) for row in rows]
+    return Standing(done=done, left=left, kept=sum(map(bool, sizes)), kept_bytes=sum(sizes))
 
 
 def failures(manifest: Manifest, scan: int = 0) -> Iterator[tuple[str, str]]:
