@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs 'vdsr[serve]'")
 import serving
+from vdsr.server.process import TILE
 
 # Screenshots go there, for looking at.
 SHOTS = os.environ.get("VDSR_SCREENSHOTS")
@@ -188,3 +189,43 @@ def test_the_page_is_light(server):
     assert sum(len(answer.content) for answer in answers) < 100_000
     assert "default-src 'none'" in answers[0].headers["content-security-policy"]
     assert "http://" not in "".join(a.text for a in answers[:-1]).replace("http://www.w3.org", "")
+
+
+@pytest.mark.slow
+def test_thirty_megapixels(browser, tmp_path):
+    """The page stays usable: it looks at views of the result, and never holds the whole."""
+    picture, got, want = (tmp_path / name for name in ("giant.jpg", "got.jpg", "want.jpg"))
+    picture.write_bytes(serving.photograph(5000, 6000, suffix=".jpg"))
+    with serving.serving(tmp_path, "--max-pixels", "150000000") as server:
+        page, said = _open(browser, server, accept_downloads=True)
+        page.select_option("#scale", "2")
+        page.set_input_files("#files", str(picture))
+        page.wait_for_selector("#stage:not([aria-busy]) .slider", timeout=3 * PATIENCE)
+        slider = page.locator("#stage .slider input")
+        slider.focus()
+        before = float(slider.input_value())
+        page.keyboard.press("ArrowRight")
+        assert float(slider.input_value()) > before
+        _shot(page, "giant")
+        page.check("#zoom input[value='4']")
+        page.wait_for_selector("#stage:not([aria-busy]) .slider")
+        page.get_by_role("button", name="left").click()
+        page.wait_for_selector("#stage:not([aria-busy]) .slider")
+        _shot(page, "giant-400")
+        # 120 megapixels of RGBA would be 480 MB for each of both.
+        sizes = page.locator("#stage img").evaluate_all(
+            "all => all.map(one => one.naturalWidth * one.naturalHeight)"
+        )
+        assert sizes
+        assert max(sizes) < 8e6
+        with page.expect_download(timeout=PATIENCE) as download:
+            page.get_by_role("button", name="Download: giant.jpg").click()
+        download.value.save_as(got)
+        assert said == []
+        page.close()
+        model = serving.tiny_model(tmp_path)
+        # Another tile rounds a few samples another way.
+        command = [sys.executable, "-m", "vdsr", "upscale", str(picture), str(want), "-s", "2"]
+        command += ["-q", "--model", str(model), "--tile", str(TILE)]
+        subprocess.run(command, check=True)
+    assert got.read_bytes() == want.read_bytes()

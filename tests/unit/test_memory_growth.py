@@ -77,3 +77,32 @@ def test_a_job_stays_within_the_memory_it_is_given(backend, side, bands, tmp_pat
         )
     assert planned <= CAP
     assert peak - idle < CAP + SLACK
+
+
+WRITTEN = """
+import sys
+from pathlib import Path
+import numpy as np
+from vdsr.imaging.files import FORMATS, PictureWriter, PixelLayout
+from vdsr.inference import memory
+
+layout = PixelLayout(width=6000, height=6000, bands=3, dtype="uint8")
+rows = np.random.default_rng(0).integers(0, 256, (100, 6000, 3), np.uint8)
+before = None
+with PictureWriter(Path(sys.argv[1]), layout, FORMATS["jpeg"], quality=90) as writer:
+    for _ in range(60):
+        writer.write(rows)
+        before = before or memory.peak_resident()
+print(memory.peak_resident() - before)
+"""
+
+
+def test_a_large_jpeg_is_not_held_by_its_encoder(tmp_path: Path):
+    """The coefficients of 36 Mpx would be 412 MiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRITTEN, str(tmp_path / "large.jpg")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 100 * MIB

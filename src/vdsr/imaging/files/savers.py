@@ -31,6 +31,8 @@ _INTERPRETATIONS = {
     ("float32", True): "scrgb",
 }
 _WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+# With optimized coding the encoder holds all coefficients, 12 bytes for each px of a JPEG.
+_OPTIMIZED_PIXELS = 4_000_000
 _BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 _VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort"}
 
@@ -136,10 +138,11 @@ class Saver:
             case "png":
                 return {"compression": 6}
             case "jpeg":
+                pixels = self._layout.width * self._layout.height
                 return {
                     "Q": self._quality or 95,
                     "subsample_mode": "off",
-                    "optimize_coding": True,
+                    "optimize_coding": pixels <= _OPTIMIZED_PIXELS,
                 }
             case "webp":
                 return {"Q": self._quality} if self._quality else {"lossless": True, "exact": True}
