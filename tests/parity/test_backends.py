@@ -17,7 +17,7 @@ from vdsr.errors import BackendError, MissingExtra
 from vdsr.imaging.color import STUDIO
 from vdsr.imaging.degrade import degrade
 from vdsr.imaging.files import PictureReader
-from vdsr.inference import backends
+from vdsr.inference import backends, cpu
 from vdsr.model.file import ModelFile, load_model
 
 NETWORKS = {
@@ -177,6 +177,34 @@ def test_without_any_backend_the_first_one_is_missed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(backends, "is_installed", lambda _: False)
     with pytest.raises(MissingExtra, match="openvino is not installed: pip install vdsr"):
         backends.choose(small_network())
+
+
+PINNED = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from vdsr.inference import backends
+from vdsr.model.file import load_model
+
+model = load_model("srcnn")
+network = backends.open_backend(model, backends.choose(model, sys.argv[1]), threads=1)
+network.run(np.zeros((1, 1, 64, 64), np.float32))
+for status in Path("/proc/self/task").glob("*/status"):
+    lines = dict(line.split(":\t") for line in status.read_text().splitlines() if ":\t" in line)
+    print(lines["Cpus_allowed_list"])
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir() or cpu.cores() < 2, reason="needs Linux and two cores"
+)
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_a_part_of_the_cores_is_any_part(name: str):
+    """Else all processes that take one core would take the first one."""
+    done = subprocess.run(
+        [sys.executable, "-c", PINNED, name], capture_output=True, text=True, check=True
+    )
+    assert len(set(done.stdout.split())) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -57,6 +57,8 @@ class OpenVinoBackend:
         self._config: dict[str, object] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = threads
+            # Else all processes that take a part of the cores would take the first ones.
+            self._config["ENABLE_CPU_PINNING"] = False
         if parallel > 1:
             self._config["NUM_STREAMS"] = parallel
         else:

@@ -1,0 +1,107 @@
+"""A folder job on a local cluster of two actors beside the plain run: pictures/s, and bytes.
+
+    python benchmarks/cluster.py [--count 2000] [--side 96] [--rounds 3]
+
+Both do the same pictures with as many threads in all, in turn, round after round. The rate is
+that from the first fifth of the pictures to the last: by then the cluster has started, and both
+of its actors have opened the model. Every output is compared. One core is enough for an actor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+
+from vdsr import write_image
+from vdsr.cluster.crews import run_on_cluster
+from vdsr.cluster.options import ClusterOptions
+from vdsr.inference.memory import MIB
+from vdsr.jobs.progress import JobProgress
+from vdsr.jobs.runner import JobReport, RunOptions, Show, run_job
+from vdsr.jobs.settings import JobSettings
+
+ACTORS = 2
+SCALE = 2
+# Of each actor, and twice of the plain run: tiles follow from it.
+MEMORY = 512 * MIB
+BEGUN = 0.2
+
+
+def main() -> None:
+    """Measure, print, and record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="vdsr")
+    given = parser.parse_args()
+    rng = np.random.default_rng(0)
+    settings = JobSettings(scale=SCALE, model=given.model)
+    plain = RunOptions(threads=ACTORS, max_memory=ACTORS * MEMORY)
+    actor = RunOptions(threads=1, max_memory=MEMORY)
+    rates: dict[str, list[float]] = {"plain": [], "cluster": []}
+    with tempfile.TemporaryDirectory(prefix="vdsr-") as name:
+        inputs = Path(name) / "in"
+        inputs.mkdir()
+        for i in range(given.count):
+            coarse = rng.integers(0, 256, (given.side // 8, given.side // 8, 3))
+            write_image(inputs / f"{i:06}.png", coarse.repeat(8, 0).repeat(8, 1).astype(np.uint8))
+        ways: dict[str, Callable[[Path, Show], JobReport]] = {
+            "plain": lambda goal, show: run_job([inputs], goal, settings, plain, show),
+            "cluster": lambda goal, show: run_on_cluster(
+                [inputs], goal, settings, actor, ClusterOptions(actor_cpus=1), show
+            ),
+        }
+        for i in range(given.rounds):
+            for way, run in ways.items():
+                rates[way].append(rate(given.count, Path(name) / f"{way}{i}", run))
+            compare(Path(name) / f"plain{i}", Path(name) / f"cluster{i}")
+            print(f"plain {rates['plain'][-1]:.1f}, cluster {rates['cluster'][-1]:.1f} pictures/s")
+    medians = {way: statistics.median(found) for way, found in rates.items()}
+    shares = [b / a for a, b in zip(rates["plain"], rates["cluster"], strict=True)]
+    figures: dict[str, Any] = {
+        "input": f"{given.side}x{given.side} RGB, 8 bits, x{SCALE}, {given.model}",
+        "pictures": given.count,
+        "actors": ACTORS,
+        "pictures_per_second": {way: round(value, 1) for way, value in medians.items()},
+        "ratio": round(statistics.median(shares), 3),
+        "rounds": {way: [round(one, 1) for one in found] for way, found in rates.items()},
+        "equal_bytes": True,
+    }
+    print(f"cluster / plain: {figures['ratio']}, all bytes equal")
+    machine.record("cluster", figures)
+
+
+def rate(count: int, goal: Path, run: Callable[[Path, Show], JobReport]) -> float:
+    """Pictures per second, from the first fifth to the last picture."""
+    times: list[tuple[float, int]] = []
+
+    def show(progress: JobProgress) -> None:
+        if progress.done >= BEGUN * count:
+            times.append((time.perf_counter(), progress.done))
+
+    report = run(goal, show)
+    if not report.balance.is_even or report.balance.done != count:
+        sys.exit(f"the job is not whole: {report}")
+    (first, before), (last, done) = times[0], times[-1]
+    return (done - before) / (last - first)
+
+
+def compare(one: Path, other: Path) -> None:
+    """End with an error if the outputs of two runs differ."""
+    for path in sorted(one.glob("*.png")):
+        if path.read_bytes() != (other / path.name).read_bytes():
+            sys.exit(f"{path.name} differs")
+
+
+if __name__ == "__main__":
+    main()
