@@ -51,9 +51,18 @@ class RayCluster:
 
     def actors(self) -> list[int]:
         """The processes of actors that have pictures in progress, or have had."""
+        return self._workers("ray::EnlargerActor")
+
+    def replicas(self) -> list[int]:
+        """The processes of replicas of a server."""
+        return self._workers("ray::ServeReplica:vdsr-")
+
+    def _workers(self, kind: str) -> list[int]:
         nodes = self._cluster.list_all_nodes()
         raylets = {node.all_processes["raylet"][0].process.pid for node in nodes}
-        return [pid for pid, parent, name in _processes() if parent in raylets and _is_ours(name)]
+        return [
+            pid for pid, parent, name in _processes() if parent in raylets and name.startswith(kind)
+        ]
 
     def add_node(self, cpus: int) -> Any:
         """Start one more node; returns it."""
@@ -65,10 +74,6 @@ class RayCluster:
 
 
 _SMALL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 128 * 1024**2}
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("ray::EnlargerActor")
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:

@@ -25,6 +25,7 @@ PACKAGES = {
     "sse_starlette": ("sse-starlette", "serve"),
     "prometheus_client": ("prometheus-client", "serve"),
     "ray": ("ray", "cluster"),
+    "grpc_reflection": ("grpcio-reflection", "cluster"),
     "obstore": ("obstore", "cluster"),
 }
 

@@ -10,7 +10,7 @@ import typer
 
 from vdsr.cli.console import say
 from vdsr.cli.options import Backend, Model, Precision, Threads
-from vdsr.errors import VdsrError
+from vdsr.errors import UsageError, VdsrError
 from vdsr.extras import require
 
 
@@ -76,16 +76,45 @@ def serve(
         list[str] | None,
         typer.Option("--cors", metavar="ORIGIN", help="Pages elsewhere that may call the API."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Have the pictures done on a Ray cluster: HOST:PORT of its head, auto, or local"
+            " for this machine.",
+        ),
+    ] = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            "--replicas",
+            metavar="MIN..MAX",
+            help="On a cluster: open models, by how many pictures wait. (default: 1..4)",
+        ),
+    ] = None,
+    replica_cpus: Annotated[
+        int | None,
+        typer.Option("--replica-cpus", metavar="N", help="CPUs of each. (default: 1)"),
+    ] = None,
 ) -> None:
     """Give people a page and programs an API, over one open model, until it is ended.
 
     Example: vdsr serve --port 8000
     """
     require("fastapi", "uvicorn", "python_multipart", "sse_starlette", "prometheus_client")
+    from vdsr.cluster.options import ClusterOptions
+    from vdsr.cluster.serving import Replicas, serve_on_cluster
     from vdsr.inference.memory import parse_size
     from vdsr.server.run import serve as run
     from vdsr.server.settings import ServerSettings, read_tokens
 
+    place = None if cluster is None else ClusterOptions(address=cluster)
+    if place is None and (replicas, replica_cpus) != (None, None):
+        raise UsageError("--replicas and --replica-cpus are of a cluster: name it: --cluster")
+    if place is not None:
+        require("ray", "grpc_reflection")
+    count = Replicas.parse(replicas or "1..4", 1 if replica_cpus is None else replica_cpus)
     tokens: tuple[bytes, ...] = ()
     if token_file is not None:
         try:
@@ -120,7 +149,8 @@ def serve(
             " it to those who have a token"
         )
     say(f"vdsr: http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
-    if not run(settings):
+    came_up = run(settings) if place is None else serve_on_cluster(settings, place, count)
+    if not came_up:
         raise typer.Exit(1)
 
 

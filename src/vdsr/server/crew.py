@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from vdsr.errors import InputError, VdsrError
-from vdsr.jobs.picture import DONE, Outcome
+from vdsr.jobs.picture import DONE, Outcome, Task
 from vdsr.model.architecture import FloatArray
 from vdsr.server.fair import FairQueue
 from vdsr.server.frames import Message
@@ -53,6 +54,35 @@ class _Question:
     answer: Future[tuple[Message, bytes]]
 
 
+class Elsewhere(Protocol):
+    """Does pictures in place of this machine's processes."""
+
+    def start(self, opening: Opening) -> None:
+        """Open what a process opens; returns at once."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether pictures can be done."""
+
+    def do(
+        self,
+        task: Task,
+        *,
+        seconds: float,
+        progress: Callable[[int, int], None],
+        is_wanted: Callable[[], bool],
+    ) -> Message:
+        """Do a picture; returns what a process answers.
+
+        Raises:
+            WorkerDiedError: if what did it died.
+            VdsrError: if it was refused, or is not wanted any more.
+        """
+
+    def close(self) -> None:
+        """Give up what is in work, whose callers get a `WorkerDiedError`."""
+
+
 # How a picture ended: with an outcome or an error; with neither it is handed back.
 Ended = Callable[[Job, Outcome | None, str | None], None]
 
@@ -63,7 +93,7 @@ class Crew:
     Args:
         settings: see there.
         opening: what each process opens.
-        network: runs the tiles of all; closed by this.
+        network: runs the tiles of all, or does pictures as a whole; closed by this.
         metrics: see there.
         began: called when the work on a picture begins.
         ended: called when the work on a picture has ended.
@@ -74,7 +104,7 @@ class Crew:
         self,
         settings: ServerSettings,
         opening: Callable[[int], Opening],
-        network: FairNetwork,
+        network: FairNetwork | Elsewhere,
         metrics: Metrics,
         *,
         began: Callable[[Job], None],
@@ -82,6 +112,7 @@ class Crew:
         cleared: Callable[[Job], None],
     ) -> None:
         self._settings, self._network, self._metrics = settings, network, metrics
+        self._opening = opening
         self._began, self._ended, self._cleared = began, ended, cleared
         self._queue: FairQueue[Job] = FairQueue()
         self._looks: collections.deque[_Question] = collections.deque()
@@ -103,6 +134,8 @@ class Crew:
 
     def start(self) -> None:
         """Start the processes, and the work."""
+        if not isinstance(self._network, FairNetwork):
+            self._network.start(self._opening(0))
         for thread in self._threads:
             thread.start()
 
@@ -153,7 +186,7 @@ class Crew:
     def _work(self, worker: Worker, role: _Role) -> None:
         """What the thread of one process does."""
         while True:
-            self._prepare(worker)
+            self._prepare(worker, role)
             with self._changed:
                 while (taken := self._take(role)) is None:
                     if self._ending:
@@ -173,9 +206,10 @@ class Crew:
                 if isinstance(taken, Job):
                     self._end(taken, error="an unexpected error: see the server's log")
 
-    def _prepare(self, worker: Worker) -> None:
+    def _prepare(self, worker: Worker, role: _Role) -> None:
         """Start a process before it is needed."""
-        if self._ending:
+        here = isinstance(self._network, FairNetwork) or role is _Role.LOOKS
+        if self._ending or not here:
             return
         try:
             worker.start()
@@ -206,14 +240,10 @@ class Crew:
         kept = job.kept
         self._began(job)
         for tries in range(1, _TRIES + 1):
+            job.progress(0, 0)
             made_of(kept).unlink(missing_ok=True)  # of a process, or a server, that died
             try:
-                answer, _ = worker.ask(
-                    {"do": task_of(kept).as_dict()},
-                    seconds=self._settings.picture_seconds,
-                    run=self._runner(job),
-                    progress=job.progress,
-                )
+                answer = self._answer(worker, job)
             except WorkerDiedError as death:
                 _log.warning("a process died at work on %s: %s", kept.id, death)
                 if self._ending or job.cancelled:
@@ -231,12 +261,27 @@ class Crew:
             break
         return self._end(job)
 
-    def _runner(self, job: Job) -> Run:
+    def _answer(self, worker: Worker, job: Job) -> Message:
+        task, seconds = task_of(job.kept), self._settings.picture_seconds
+        network = self._network
+        if not isinstance(network, FairNetwork):
+            return network.do(
+                task, seconds=seconds, progress=job.progress, is_wanted=lambda: not job.cancelled
+            )
+        answer, _ = worker.ask(
+            {"do": task.as_dict()},
+            seconds=seconds,
+            run=self._runner(job, network),
+            progress=job.progress,
+        )
+        return answer
+
+    def _runner(self, job: Job, network: FairNetwork) -> Run:
         def run(y: FloatArray, model: int) -> FloatArray:
             if job.cancelled:
                 raise CancelledError(CANCELLED)
             start = time.monotonic()
-            result = self._network.run(y, model, job.kept.id, small=job.small)
+            result = network.run(y, model, job.kept.id, small=job.small)
             self._metrics.tile(y.shape[-2] * y.shape[-1], time.monotonic() - start)
             return result
 

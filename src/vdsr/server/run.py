@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vdsr.server.app import make_app
+from vdsr.server.crew import Elsewhere
 from vdsr.server.service import Service
 from vdsr.server.settings import ServerSettings
 
@@ -54,7 +55,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def server_of(settings: ServerSettings) -> uvicorn.Server:
+def server_of(settings: ServerSettings, elsewhere: Elsewhere | None = None) -> uvicorn.Server:
     """A server, with its model open, ready to run.
 
     Raises:
@@ -62,7 +63,7 @@ def server_of(settings: ServerSettings) -> uvicorn.Server:
     """
     return _Server(
         uvicorn.Config(
-            make_app(Service(settings)),
+            make_app(Service(settings, elsewhere)),
             host=settings.host,
             port=settings.port,
             http=_Impatient,
@@ -102,13 +103,17 @@ def start_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
-def serve(settings: ServerSettings) -> bool:
+def serve(settings: ServerSettings, elsewhere: Elsewhere | None = None) -> bool:
     """Run until the process is asked to end; returns whether the server came up.
+
+    Args:
+        settings: see there.
+        elsewhere: does the pictures; None for this machine.
 
     Raises:
         VdsrError: see `server_of`.
     """
     start_logging()
-    server = server_of(settings)
+    server = server_of(settings, elsewhere)
     server.run()
     return bool(server.started)

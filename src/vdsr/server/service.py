@@ -11,7 +11,7 @@ from typing import Any
 from vdsr.errors import OutputError, VdsrError
 from vdsr.inference.engines import Engines
 from vdsr.jobs.picture import Outcome
-from vdsr.server.crew import Crew
+from vdsr.server.crew import Crew, Elsewhere
 from vdsr.server.frames import Message
 from vdsr.server.job import CANCELLED, FullError, Job
 from vdsr.server.metrics import Metrics
@@ -28,12 +28,13 @@ class Service:
 
     Args:
         settings: see there.
+        elsewhere: does the pictures; None for this machine.
 
     Raises:
         VdsrError: if the model cannot be opened, or the folder not be had.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, elsewhere: Elsewhere | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.store = Store(settings.folder)
@@ -50,10 +51,11 @@ class Service:
         self._bytes: dict[str, int] = {}
         self._lock = threading.Lock()
         self._ending = threading.Event()
+        self._elsewhere = elsewhere
         self._crew = Crew(
             settings,
             self._opening,
-            FairNetwork(self._engines, settings.threads),
+            elsewhere or FairNetwork(self._engines, settings.threads),
             self.metrics,
             began=self._began,
             ended=self._ended,
@@ -274,6 +276,8 @@ class Service:
     def is_ready(self) -> bool:
         """Whether pictures are taken."""
         waiting, _ = self._crew.counts()
+        if self._elsewhere is not None and not self._elsewhere.is_ready:
+            return False
         return not self._ending.is_set() and waiting < self.settings.max_queue
 
     def close(self) -> None:
