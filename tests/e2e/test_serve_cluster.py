@@ -127,7 +127,10 @@ def test_the_end(cluster, server, client, large):
     wait(lambda: state(client, job) == "working")
     assert server.stop() == 0
     wait(lambda: not cluster.replicas())
-    assert "Traceback" not in server.log.read_text()
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "Connecting to existing Ray cluster" not in log
+    assert "Started a local Ray instance" not in log
 
 
 @pytest.mark.parametrize(

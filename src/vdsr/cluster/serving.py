@@ -341,6 +341,8 @@ class Deployment:
             answers.cancel()
         try:
             serve.delete(self._app)
+            if self._handle is not None:
+                self._handle.shutdown()
         except Exception as error:
             _log.warning("the replicas cannot be deleted: %s", error)
 
@@ -379,7 +381,8 @@ def serve_on_cluster(settings: ServerSettings, options: ClusterOptions, replicas
     if settings.workers is None:
         # Some of those that wait are sent, so that Ray sees that there is more to do.
         settings = replace(settings, workers=3 * replicas.most)
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # What Serve still asks after the end must not connect, or start a cluster, again.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     with connected(options) as ray:
         deployment = Deployment(ray, settings, replicas)
         came_up = serve(settings, deployment)
