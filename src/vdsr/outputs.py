@@ -174,7 +174,10 @@ class Part:
             with as_output_error(self.goal):
                 self.file.flush()
                 os.fsync(self.file.fileno())
-                self.file.close()
+                if (
+                    fcntl is None
+                ):  # Windows renames no open file; elsewhere closing gives up the lock
+                    self.file.close()
                 _settle(self.path, self._place, self.goal, overwrite=self._overwrite)
         finally:
             self.discard()
@@ -235,11 +238,9 @@ def work_folder(parent: Path) -> Iterator[Path]:
     with as_output_error(parent):
         parent.mkdir(parents=True, exist_ok=True)
         sweep(parent)
-        work = parent / _part_name()
-        work.mkdir(mode=0o700)  # copies of private pictures may lie in it
+        work, owner = _create_folder(parent)
         try:
-            with (work / _OWNER).open("wb") as owner:
-                _lock(owner)
+            with owner:
                 made = work / "made"
                 made.mkdir()
                 yield made
@@ -296,14 +297,17 @@ def _sweep_one(entry: os.DirEntry[str]) -> None:
         return
     path = Path(entry.path)
     if stat.S_ISREG(found.st_mode):
-        if _abandoned(path):
-            path.unlink()
+        with _abandoned(path) as abandoned:
+            if abandoned:
+                path.unlink()
     elif stat.S_ISDIR(found.st_mode):
         owner = path / _OWNER
         if owner.exists():
-            if not _abandoned(owner):
-                return
-            owner.unlink()
+            with _abandoned(owner) as abandoned:
+                if not abandoned:
+                    return
+                # First the sign that it is somebody's: see `work_folder`.
+                owner.unlink()
         elif time.time() - found.st_mtime < _GRACE_SECONDS:
             return
         shutil.rmtree(path, ignore_errors=True)
@@ -330,23 +334,29 @@ def claim(path: Path) -> BinaryIO | None:
     return file
 
 
-def _abandoned(path: Path) -> bool:
-    """Whether nobody alive holds the lock of an unfinished file."""
+@contextlib.contextmanager
+def _abandoned(path: Path) -> Iterator[bool]:
+    """Whether nobody alive holds the lock of an unfinished file; nobody gets it meanwhile."""
     if fcntl is None:
-        return True  # removing it fails where it is in use
+        yield True  # removing it fails where it is in use
+        return
     with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return False
-    return True
+            yield False
+        else:
+            yield True
 
 
-def _lock(file: IO[bytes]) -> None:
+def _lock(file: IO[bytes], path: Path) -> bool:
+    """Lock a file that was just made; False if it was taken for abandoned before that."""
     if fcntl is not None:
-        # File systems without locks: nothing of theirs is ever taken for abandoned.
+        # File systems without locks: nothing of theirs is ever taken for abandoned. Whoever
+        # else has the lock is about to remove the file, and is waited for.
         with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)
+    return path.exists()
 
 
 def _part_name() -> str:
@@ -358,12 +368,25 @@ def _create(folder: Path, mode: int | None) -> tuple[Path, BinaryIO]:
         path = folder / _part_name()
         # By default what the umask leaves; a private file has no public draft.
         file = os.fdopen(os.open(path, _FLAGS, 0o666 if mode is None else 0o600), "w+b")
-        _lock(file)
-        # Another process may have taken it for abandoned before it was locked.
-        if path.exists():
+        if _lock(file, path):
             return path, file
         file.close()
-    raise FileNotFoundError(errno.ENOENT, "what is begun there is removed at once")
+    raise _removed()
+
+
+def _create_folder(parent: Path) -> tuple[Path, BinaryIO]:
+    for _ in range(10):
+        work = parent / _part_name()
+        work.mkdir(mode=0o700)  # copies of private pictures may lie in it
+        owner = (work / _OWNER).open("wb")
+        if _lock(owner, work / _OWNER):
+            return work, owner
+        owner.close()
+    raise _removed()
+
+
+def _removed() -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "what is begun there is removed at once")
 
 
 def _exists(goal: Path) -> OutputExists:

@@ -6,7 +6,9 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -238,3 +240,31 @@ def test_sweeping_touches_nothing_else(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert names(tmp_path) == sorted([mine.name, ".vdsr-notes.part", young.name, "elsewhere"])
     assert elsewhere.read_bytes() == b"precious"
+
+
+def test_what_is_just_begun_is_not_taken_for_abandoned(tmp_path: Path) -> None:
+    """One thread sweeps again and again what others have made, and not yet locked."""
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.is_set():
+            outputs._swept.discard(tmp_path)
+            outputs.sweep(tmp_path)
+
+    def write(name: str) -> None:
+        for i in range(200):
+            outputs.write_whole(tmp_path / f"{name}{i}", b"x")
+            with outputs.work_folder(tmp_path) as made:
+                (made / "y").write_bytes(b"y")
+
+    with ThreadPoolExecutor(4) as pool:
+        sweeping = [pool.submit(sweep) for _ in range(2)]
+        writing = [pool.submit(write, name) for name in "ab"]
+        try:
+            for one in writing:
+                one.result()
+        finally:
+            ended.set()
+        for one in sweeping:
+            one.result()
+    assert len(list(tmp_path.iterdir())) == 400
