@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -200,7 +201,9 @@ def test_an_encoder_takes_no_real_time_priority(films: Path, plain: Upscaler, tm
     seen: set[int] = set()
 
     def look(_: FilmProgress) -> None:
-        seen.update(os.sched_getscheduler(int(t.name)) for t in Path("/proc/self/task").iterdir())
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                seen.add(os.sched_getscheduler(int(thread.name)))
 
     before = os.sched_getscheduler(0)
     plain.video(films / "chapters.mkv", tmp_path / "out.mkv", scale=2, codec="av1", progress=look)
