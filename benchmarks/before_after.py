@@ -36,11 +36,7 @@ def main() -> None:
     original: Pixels = vdsr.read_image(machine.photograph())
     small = rounded(shrink(planes(original), SCALE))
     bicubic = rounded(enlarge(planes(small), SCALE))
-    with tempfile.TemporaryDirectory() as name:
-        low, high = Path(name) / "low.png", Path(name) / "high.png"
-        vdsr.write_image(low, small)
-        vdsr.upscale(low, high, scale=SCALE, precision="fp32")
-        restored: Pixels = vdsr.read_image(high)
+    restored = enlarged(small, SCALE)
     for title, picture in (("bicubic", bicubic), ("vdsr", restored)):
         value = vdsr.psnr(luma(picture), luma(original), data_range=255.0, border=SCALE)
         print(f"{title}: {value:.2f} dB against the original")
@@ -65,13 +61,24 @@ def luma(pixels: Pixels) -> NDArray[np.float64]:
     return STUDIO.luma(pixels.transpose(2, 0, 1).astype(np.float64))
 
 
-def row(pictures: list[Pixels], crop: tuple[int, int, int]) -> Pixels:
+def enlarged(small: Pixels, scale: int, model: str = "auto") -> Pixels:
+    """What `vdsr upscale` makes of a picture file, in fp32."""
+    with tempfile.TemporaryDirectory() as name:
+        low, high = Path(name) / "low.png", Path(name) / "high.png"
+        vdsr.write_image(low, small)
+        vdsr.upscale(low, high, scale=scale, model=model, precision="fp32")
+        pixels: Pixels = vdsr.read_image(high)
+    return pixels
+
+
+def row(pictures: list[Pixels], crop: tuple[int, int, int], zoom: int = ZOOM) -> Pixels:
+    """The same crop of all side by side, `zoom` times as large; left, top and side in px."""
     left, top, side = crop
-    gap = np.full((side * ZOOM, GAP, 3), 255, np.uint8)
+    gap = np.full((side * zoom, GAP, 3), 255, np.uint8)
     parts: list[Pixels] = []
     for picture in pictures:
         cut = picture[top : top + side, left : left + side]
-        parts += [cut.repeat(ZOOM, 0).repeat(ZOOM, 1), gap]
+        parts += [cut.repeat(zoom, 0).repeat(zoom, 1), gap]
     return np.concatenate(parts[:-1], axis=1)
 
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import machine
 import numpy as np
-from before_after import GAP, Pixels, luma, planes, rounded
+from before_after import GAP, Pixels, enlarged, luma, planes, rounded
+from before_after import row as strip
 from PIL import Image, ImageDraw, ImageFont
 
 import vdsr
@@ -63,10 +63,10 @@ def main() -> None:
     for row in rows:
         small = row.damage(rounded(shrink(planes(row.original), SCALE)))
         pictures = [row.original, rounded(enlarge(planes(small), SCALE))]
-        pictures += [enlarged(small, name) for name in networks]
+        pictures += [enlarged(small, SCALE, name) for name in networks]
         figures = [f"{measure(p, row.original)}" for p in pictures[1:]]
         print(f"| {row.title} | " + " | ".join(figures) + " |")
-        lines.append(strip(pictures, row.corner))
+        lines.append(strip(pictures, (*row.corner, SIDE), ZOOM))
     gap = np.full((GAP, lines[0].shape[1], 3), 255, np.uint8)
     parts = [part for line in lines for part in (line, gap)]
     vdsr.write_image(GOAL, np.concatenate(parts[:-1]), overwrite=True)
@@ -86,16 +86,6 @@ def measure(result: Pixels, original: Pixels) -> str:
         for a, b in pairs
     ]
     return f"{values[0]:.2f} / {values[1]:.2f}"
-
-
-def enlarged(small: Pixels, model: str) -> Pixels:
-    """What `vdsr upscale -m MODEL` makes of it."""
-    with tempfile.TemporaryDirectory() as name:
-        low, high = Path(name) / "low.png", Path(name) / "high.png"
-        vdsr.write_image(low, small)
-        vdsr.upscale(low, high, scale=SCALE, model=model, precision="fp32")
-        pixels: Pixels = vdsr.read_image(high)
-    return pixels
 
 
 def jpeg(small: Pixels) -> Pixels:
@@ -153,17 +143,6 @@ def comic() -> Pixels:
 def smaller(page: Image.Image) -> Pixels:
     """Shrunk to the size it stands for."""
     return rounded(shrink(planes(np.asarray(page)), LARGER))
-
-
-def strip(pictures: list[Pixels], corner: tuple[int, int]) -> Pixels:
-    """The same crop of all, side by side."""
-    left, top = corner
-    gap = np.full((SIDE * ZOOM, GAP, 3), 255, np.uint8)
-    parts: list[Pixels] = []
-    for picture in pictures:
-        cut = picture[top : top + SIDE, left : left + SIDE]
-        parts += [cut.repeat(ZOOM, 0).repeat(ZOOM, 1), gap]
-    return np.concatenate(parts[:-1], axis=1)
 
 
 if __name__ == "__main__":

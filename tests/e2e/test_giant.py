@@ -27,7 +27,7 @@ from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.files.storage import Storage
 from vdsr.inference import strips
 from vdsr.inference.memory import MIB
-from vdsr.outputs import claim
+from vdsr.unfinished import claim
 
 PATIENCE = 120  # seconds, for what takes one or two
 TILE = 24  # a few strips of a small picture

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from vdsr import outputs
+from vdsr import outputs, unfinished
 from vdsr.errors import OutputError, OutputExists
-from vdsr.outputs import put, refuse_existing, sweep, work_folder, write_atomic, write_whole
+from vdsr.outputs import put, refuse_existing, work_folder, write_atomic, write_whole
+from vdsr.unfinished import sweep
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
 # Begins a file, says so, and waits to be killed.
@@ -34,7 +35,7 @@ with work_folder(Path(sys.argv[1])) as made:
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder counts as swept already."""
-    monkeypatch.setattr(outputs, "_swept", set())
+    monkeypatch.setattr(unfinished, "_swept", set())
 
 
 def names(folder: Path) -> list[str]:
@@ -220,7 +221,7 @@ def test_what_the_dead_left_is_cleared_away(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert len(names(tmp_path)) == 2
-    outputs._swept.clear()
+    unfinished._swept.clear()
     write_whole(tmp_path / "next.bin", b"x")
     assert names(tmp_path) == ["next.bin"]
 
@@ -246,10 +247,10 @@ def test_what_is_just_begun_is_not_taken_for_abandoned(tmp_path: Path) -> None:
     """One thread sweeps again and again what others have made, and not yet locked."""
     ended = threading.Event()
 
-    def sweep() -> None:
+    def sweep_again_and_again() -> None:
         while not ended.is_set():
-            outputs._swept.discard(tmp_path)
-            outputs.sweep(tmp_path)
+            unfinished._swept.discard(tmp_path)
+            sweep(tmp_path)
 
     def write(name: str) -> None:
         for i in range(200):
@@ -258,7 +259,7 @@ def test_what_is_just_begun_is_not_taken_for_abandoned(tmp_path: Path) -> None:
                 (made / "y").write_bytes(b"y")
 
     with ThreadPoolExecutor(4) as pool:
-        sweeping = [pool.submit(sweep) for _ in range(2)]
+        sweeping = [pool.submit(sweep_again_and_again) for _ in range(2)]
         writing = [pool.submit(write, name) for name in "ab"]
         try:
             for one in writing:

@@ -76,19 +76,9 @@ def upscale_folder(
         return _dry_run(inputs, output, settings, options, quiet=quiet, json=json)
     from vdsr.jobs.balance import failures, pictures
     from vdsr.jobs.manifest import Manifest
-    from vdsr.jobs.runner import manifest_path, run_job
+    from vdsr.jobs.runner import manifest_path
 
-    try:
-        with JobDisplay(quiet=quiet) as display:
-            if cluster is None:
-                report = run_job(inputs, output, settings, options, display)
-            else:
-                from vdsr.cluster.crews import run_on_cluster
-
-                report = run_on_cluster(inputs, output, settings, options, cluster, display)
-    except KeyboardInterrupt as error:
-        _say_interrupted(output, settings)
-        raise typer.Exit(INTERRUPTED) from error
+    report = _run(inputs, output, settings, options, cluster=cluster, quiet=quiet)
     manifest = Manifest(manifest_path(output, settings), create=False)
     try:
         say_failures(failures(manifest, report.scan), report.balance)
@@ -111,8 +101,33 @@ def upscale_folder(
     return None
 
 
-def _say_interrupted(output: Path, settings: JobSettings) -> None:
-    """Where the job stands, and how it goes on."""
+def _run(
+    inputs: Sequence[Path],
+    output: Path,
+    settings: JobSettings,
+    options: RunOptions,
+    *,
+    cluster: ClusterOptions | None,
+    quiet: bool,
+) -> JobReport:
+    """Run the job here, or on a cluster; an interrupted one says where it stands."""
+    from vdsr.jobs.runner import run_job
+
+    try:
+        with JobDisplay(quiet=quiet) as display:
+            if cluster is None:
+                return run_job(inputs, output, settings, options, display)
+            from vdsr.cluster.crews import run_on_cluster
+
+            return run_on_cluster(inputs, output, settings, options, cluster, display)
+    except KeyboardInterrupt as error:
+        if not _say_interrupted(output, settings):
+            raise
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def _say_interrupted(output: Path, settings: JobSettings) -> bool:
+    """Say where the job stands, and how it goes on; False if it had not begun."""
     from vdsr.inference.memory import format_size
     from vdsr.jobs.balance import standing
     from vdsr.jobs.manifest import Manifest
@@ -124,15 +139,16 @@ def _say_interrupted(output: Path, settings: JobSettings) -> None:
             found = standing(manifest, output)
         finally:
             manifest.close()
-    except (VdsrError, sqlite3.Error):  # it had not begun
-        return say("vdsr: interrupted: only what is finished is kept")
+    except (VdsrError, sqlite3.Error):
+        return False
     text = f"{found.done} done, {found.left} left"
     if found.kept:
         text += (
             f", finished strips of {found.kept} are kept beside their outputs"
             f" ({format_size(found.kept_bytes)})"
         )
-    return say(f"vdsr: interrupted: {text}: the same command goes on")
+    say(f"vdsr: interrupted: {text}: the same command goes on")
+    return True
 
 
 def status(

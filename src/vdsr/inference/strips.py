@@ -29,7 +29,7 @@ from vdsr.inference.memory import format_size
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.plan import OnProgress, Plan
-from vdsr.outputs import claim, sweep
+from vdsr.unfinished import claim, sweep
 from vdsr.version import __version__
 
 _MANIFEST, _OWNER = "manifest.jsonl", "owner"

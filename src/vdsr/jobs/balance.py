@@ -71,12 +71,7 @@ def balance(manifest: Manifest, output: Path, scan: int = 0, *, thorough: bool =
     Raises:
         sqlite3.Error: if the manifest cannot be read.
     """
-    counts = {
-        row["state"]: row["count"]
-        for row in manifest.db.execute(
-            "SELECT state, count(*) AS count FROM pictures WHERE scan >= ? GROUP BY state", (scan,)
-        )
-    }
+    counts = _counts(manifest, scan)
     skipped = {
         row["error"]: row["count"]
         for row in manifest.db.execute(
@@ -102,7 +97,7 @@ def balance(manifest: Manifest, output: Path, scan: int = 0, *, thorough: bool =
         failed=counts.get("failed", 0) + quarantined,
         quarantined=quarantined,
         skipped=skipped,
-        left=sum(counts.get(state, 0) for state in ("waiting", "working", "finishing")),
+        left=_left(counts),
         faults=tuple(faults),
     )
 
@@ -131,9 +126,7 @@ def standing(manifest: Manifest, output: Path) -> Standing:
         sqlite3.Error: if the manifest cannot be read.
     """
     (scan,) = manifest.one("SELECT coalesce(max(scan), 0) FROM pictures")
-    of_it = "SELECT count(*) FROM pictures WHERE scan >= ? AND state"
-    (done,) = manifest.one(f"{of_it} = 'done'", scan)
-    (left,) = manifest.one(f"{of_it} IN ('waiting', 'working', 'finishing')", scan)
+    counts = _counts(manifest, scan)
     # What was begun is among the first that wait.
     rows = manifest.db.execute(
         "SELECT output FROM pictures WHERE scan >= ? AND state IN ('waiting', 'working')"
@@ -141,7 +134,24 @@ def standing(manifest: Manifest, output: Path) -> Standing:
         (scan, _LOOKED_AT),
     )
     sizes = [kept_bytes(output / os.fsdecode(row["output"])) for row in rows]
-    return Standing(done=done, left=left, kept=sum(map(bool, sizes)), kept_bytes=sum(sizes))
+    return Standing(
+        done=counts.get("done", 0),
+        left=_left(counts),
+        kept=sum(map(bool, sizes)),
+        kept_bytes=sum(sizes),
+    )
+
+
+def _counts(manifest: Manifest, scan: int) -> dict[str, int]:
+    """How many pictures are in each state."""
+    rows = manifest.db.execute(
+        "SELECT state, count(*) AS count FROM pictures WHERE scan >= ? GROUP BY state", (scan,)
+    )
+    return {row["state"]: row["count"] for row in rows}
+
+
+def _left(counts: dict[str, int]) -> int:
+    return sum(counts.get(state, 0) for state in ("waiting", "working", "finishing"))
 
 
 def failures(manifest: Manifest, scan: int = 0) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ class Estimate:
         seconds: of work; None where nothing could be tried.
         disk: bytes of the outputs; None where nothing could be tried.
         meanwhile: bytes that pictures in progress take at most beside them: finished strips,
-            the steps of `consistent`.
+            the steps of `consistent`; of those whose sizes were looked at.
         free: bytes on the disk.
     """
 
