@@ -73,6 +73,21 @@ def test_points_over_a_logarithmic_axis():
     assert "bicubic" in drawing
 
 
+def test_curves_begin_at_0():
+    series = {"a & b": [(0.0, 0.0), (1.5, 4.0), (3.0, 8.0)], "c": [(0.0, 0.0), (6.0, 8.0)]}
+    drawing = svg.curves(series, across="hours", label="done <1>")
+    root = ElementTree.fromstring(drawing)
+    one, other = (
+        [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
+        for line in root.iter("{http://www.w3.org/2000/svg}polyline")
+    )
+    assert one[0] == other[0]
+    assert one[2][1] == other[1][1]
+    assert one[2][0] - one[0][0] == pytest.approx((other[1][0] - other[0][0]) / 2, abs=0.1)
+    assert one[1][1] == pytest.approx((one[0][1] + one[2][1]) / 2, abs=0.1)
+    assert "a &amp; b" in drawing
+
+
 def test_bars_are_as_long_as_their_values():
     lengths = places(svg.bars([("a", 1.0), ("b", 2.0), ("c", 0.0)], unit="dB"), "rect", "width")
     assert lengths[1][0] == pytest.approx(2 * lengths[0][0], abs=0.2)

@@ -141,6 +141,35 @@ def points(
     return _document(parts, label)
 
 
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, across: str, label: str) -> str:
+    """Lines over an axis that begins at 0.
+
+    Args:
+        series: by name, (x, y) in the order of x, which is 0 or more; at least one point.
+        across: of the horizontal axis.
+        label: of the vertical axis.
+
+    Returns:
+        An `<svg>` document.
+    """
+    right = max(x for points in series.values() for x, _ in points) or 1.0
+
+    def x(value: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * value / right
+
+    axes = _Axes.over(x, [0.0, *(y for points in series.values() for _, y in points)])
+    step = 10 ** math.floor(math.log10(right))
+    step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2, 5) if right / (step * part) <= 6)
+    marks = {i * step: f"{i * step:g}" for i in range(int(right / step) + 1)}
+    parts = axes.draw(marks, across, label)
+    for i, (name, points) in enumerate(series.items()):
+        color = COLORS[i % len(COLORS)]
+        path = " ".join(f"{x(at):.1f},{axes.y(value):.1f}" for at, value in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts.append(_legend(i, name, color))
+    return _document(parts, label)
+
+
 def bars(values: Sequence[tuple[str, float]], *, unit: str) -> str:
     """Horizontal bars.
 
