@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import random
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +20,10 @@ from mixed_folder import mixed_folder, start, tree
 from networks import small_network
 from ray_cluster import PATIENCE, RayCluster, wait
 from s3_server import BUCKET, environment, s3_server
+from vdsr.cluster import stored_listing
 from vdsr.cluster.storage import Object, Storage
-from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, StoredState
+from vdsr.cluster.stored_listing import Outputs
+from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
 from vdsr.errors import UsageError
 from vdsr.jobs.settings import JobSettings
 
@@ -70,6 +75,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
     ]
 
 
+def plan(*place: str | Path) -> dict[str, str]:
+    """What a job would do: pictures, and their outputs."""
+    process = start("upscale", *place, "--dry-run", "--json")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    found = json.loads(out)
+    assert found["left"] == len(found["pictures"])
+    return {pair["input"]: pair["output"] for pair in found["pictures"]}
+
+
 @pytest.mark.slow
 def test_two_drivers_one_of_them_killed(
     cluster: RayCluster, storage: None, job: Path, tmp_path: Path
@@ -77,6 +92,9 @@ def test_two_drivers_one_of_them_killed(
     upload(job / "in", "in")
     place = (f"s3://{BUCKET}/in", f"s3://{BUCKET}/out", "-s", "2", "-m", job / "small.onnx")
     command = ("upscale", *place, "--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    planned = plan(*place)
+    assert set(tree(job / "whole")) <= {name.partition("/out/")[2] for name in planned.values()}
+    assert not list(Storage(f"s3://{BUCKET}/out").list())  # nothing is written
     first, second = start(*command), start(*command)
     wait(lambda: len(outputs("out")) >= 10)
     first.kill()
@@ -98,6 +116,23 @@ def test_two_drivers_one_of_them_killed(
     assert (code, again) == (1, errors)
     assert outputs("out") == after
     assert not list(goal.list(".vdsr/leases"))
+    # What was lost is made again; what somebody has put in the place of an output stays.
+    lost, foreign, *_ = after
+    goal.delete(lost)
+    time.sleep(1.1)  # times of objects are whole seconds
+    goal.write(foreign, b"of somebody")
+    assert {goal.at(lost), goal.at(foreign)} <= set(plan(*place).values())
+    assert len(plan(*place)) == 2 + len(errors)
+    code, more = ended(start(*command))
+    assert (code, len(more)) == (1, len(errors) + 1)
+    assert any(foreign in line and "exists already" in line for line in more)
+    assert goal.read(lost) == (job / "whole" / lost).read_bytes()
+    assert goal.read(foreign) == b"of somebody"
+    code, more = ended(start(*command, "--overwrite"))
+    assert (code, more) == (1, errors)
+    assert goal.read(foreign) == (job / "whole" / foreign).read_bytes()
+    now = outputs("out")
+    assert {name for name in now if now[name] != after[name]} == {lost, foreign}
 
 
 @pytest.mark.slow
@@ -154,8 +189,44 @@ def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         claim = three.claim(b, "2_x2.png")
         assert (claim.verdict, "exists already" in claim.error) == (FAILED, True)
         assert goal.read("2_x2.png") == b"made"
+        # A crash outlives the driver that saw it, for those that begin later and for others.
+        four = StoredState(goal, overwrite=False, retry=False)
+        four.begin(JobSettings(scale=2))
+        c = dataclasses.replace(a, name="3.png")
+        assert three.claim(c, "3_x2.png") == Claim(MINE)
+        three.crashed(c, 1)
         three.leave()
+        assert four.claim(c, "3_x2.png") == Claim(MINE, crashes=1)
+        four.release(c.name)
+        four.leave()
+        five = StoredState(goal, overwrite=False, retry=False)
+        five.begin(JobSettings(scale=2))
+        assert five.claim(c, "3_x2.png") == Claim(MINE, crashes=1)
+        five.failed(c, "it cannot be done", quarantined=True)
+        assert not list(goal.list(".vdsr/crashed"))
+        five.leave()
         assert not list(goal.list(".vdsr/workers"))
+
+
+def test_outputs_are_found_in_their_listing():
+    rng = random.Random(5)
+    names = {"".join(rng.choices("aZ _.9é", k=rng.randint(1, 4))) + ".png" for _ in range(3000)}
+    sources = sorted(names, key=str.encode)
+    made = [f"{name[:-4]}_x4.png" for name in sources]
+    there = {name for name in made if rng.random() < 0.9}
+    others = {f"{name}.txt" for name in rng.sample(made, 200)}
+    listed = [Object(n, 1, datetime.now(), "") for n in sorted(there | others, key=str.encode)]
+    outputs = Outputs(iter(listed))
+    assert [outputs.find(name) is not None for name in made] == [name in there for name in made]
+
+
+def test_outputs_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stored_listing, "_HELD", 100)
+    listed = (Object(f"{i:06}", 1, datetime.now(), "") for i in range(5000))
+    outputs = Outputs(listed)
+    assert outputs.find("004000") is not None
+    assert len(outputs._held) <= 100
+    assert outputs.find("999999") is None
 
 
 def test_addresses_that_cannot_be():

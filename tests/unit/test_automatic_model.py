@@ -1,4 +1,4 @@
-"""`auto`: which of two models a picture gets, and where that is said."""
+"""`auto`: which of its models a picture gets, and where that is said."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def named(name: str, file: ModelFile) -> ModelFile:
 
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelFile]:
-    """As if both networks were shipped."""
+    """As if two networks were shipped."""
     files = {
         "vdsr-fast": named("vdsr-fast", small_network(1, fold=2)),
         "vdsr-photo": named("vdsr-photo", small_network(2, fold=2, planes=3)),
@@ -78,6 +78,15 @@ def test_restoring_is_for_the_network_that_restores(two: dict[str, ModelFile], t
     assert result.model == "vdsr-photo"
 
 
+def test_what_keeps_its_size_has_a_network_of_its_own(two: dict[str, ModelFile], tmp_path: Path):
+    two["vdsr-restore"] = named("vdsr-restore", small_network(3, fold=2, planes=3))
+    with Upscaler(precision="fp32") as upscaler:
+        result = upscaler.upscale(noisy(scene(), 10), tmp_path / "a.png", restore=True)
+        larger = upscaler.upscale(noisy(scene(), 10), tmp_path / "b.png", scale=2)
+    assert (result.model, larger.model) == ("vdsr-restore", "vdsr-photo")
+    assert result.why == "it is restored in its own size"
+
+
 def test_a_model_that_is_named_is_taken(two: dict[str, ModelFile], tmp_path: Path):
     with Upscaler("vdsr-fast", precision="fp32") as upscaler:
         result = upscaler.upscale(noisy(scene(), 10), tmp_path / "a.png", scale=2)
@@ -98,7 +107,7 @@ def test_a_closed_upscaler_closes_both(two: dict[str, ModelFile]):
 def test_with_one_model_shipped_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selection, "shipped_models", lambda: ("srcnn", "vdsr"))
     monkeypatch.setattr(engines, "judge", lambda picture: pytest.fail("nothing to judge for"))
-    assert selection.automatic_models() == ("vdsr", "vdsr")
+    assert selection.automatic_models() == ("vdsr", "vdsr", "vdsr")
     with Upscaler() as upscaler:
         assert next(upscaler.map([scene(side=32)], scale=2)).why is None
 

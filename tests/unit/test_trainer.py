@@ -138,6 +138,14 @@ def test_losses_and_their_sums():
     assert float(loss(original, original, "charbonnier", "mean")) == pytest.approx(1e-3)
 
 
+def test_the_logarithmic_loss_counts_decibels_of_each_patch():
+    original = torch.rand(2, 3, 8, 8)
+    restored = original + torch.tensor([0.4, 0.04])[:, None, None, None]
+    expected = (np.log1p(0.16 / 1e-4) + np.log1p(0.0016 / 1e-4)) / 2
+    assert float(loss(restored, original, "log_mse", "mean")) == pytest.approx(expected, rel=1e-4)
+    assert float(loss(original, original, "log_mse", "mean")) == 0.0
+
+
 @pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16)])
 def test_muon_steps_are_nearly_orthogonal(shape):
     torch.manual_seed(0)

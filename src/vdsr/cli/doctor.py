@@ -56,9 +56,10 @@ def doctor(overwrite: Overwrite = False, quiet: Quiet = False, json: Json = None
         "backends": {name: _backend(name, model) for name in backends.BACKENDS},
         "models": list(shipped_models()),
     }
-    clean, damaged = automatic_models()
-    found["would_use"] = _use(clean)
-    found["would_use_when_damaged"] = _use(damaged)
+    models = automatic_models()
+    found["would_use"] = _use(models.clean)
+    found["would_use_when_damaged"] = _use(models.damaged)
+    found["would_use_to_restore"] = _use(models.own_size)
     report(_text(found), found, quiet=quiet, json=json)
 
 
@@ -92,10 +93,16 @@ def _text(found: dict[str, Any]) -> str:
         states = (f"{name} {number or 'missing'}" for name, number in packages.items())
         rows.append((f"extra {extra}", ", ".join(states)))
     rows.append(("models", ", ".join(found["models"])))
-    clean, damaged = found["would_use"], found["would_use_when_damaged"]
-    for label, use in (("would use", clean), ("for damaged pictures", damaged)):
-        if label == "would use" or use != clean:
+    last = None
+    for label, key in (
+        ("would use", "would_use"),
+        ("for damaged pictures", "would_use_when_damaged"),
+        ("to restore", "would_use_to_restore"),
+    ):
+        use = found[key]
+        if use != last:
             rows.append((label, f"{use['model']}, {use['precision']}, on {use['backend']}"))
+        last = use
     return "\n".join(f"{name:<21}{value}" for name, value in rows)
 
 

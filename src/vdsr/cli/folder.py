@@ -174,7 +174,7 @@ def status(
         workers = Others(manifest, output).alive()
         known = json_module.loads(manifest.value("settings") or "{}")
         if json != STDOUT:
-            tell(f"{_text(output)}: {_told(found)}")
+            tell(f"{_text(output)}: {told(found)}")
             for worker in workers:
                 tell(f"at work: process {worker['pid']}")
             say_failures(failures(manifest), found)
@@ -228,7 +228,7 @@ def _dry_run(
     for source, goal in found.pairs():
         tell(f"{_text(source)} -> {_text(goal)}")
     estimate = found.estimate
-    tell(f"{_text(output)}: {_told(found.balance)}")
+    tell(f"{_text(output)}: {told(found.balance)}")
     if estimate.pictures:
         text = f"{estimate.pictures} to do: {estimate.megapixels:.1f} Mpixel"
         if estimate.seconds is not None and estimate.disk is not None:
@@ -255,7 +255,7 @@ def failures_as_dicts(failures: Iterator[tuple[str, str]]) -> Iterator[dict[str,
 
 def summary(output: str | Path, report: JobReport) -> str:
     """What a run has done, in a line."""
-    text = f"{_text(output)}: {_told(report.balance)}"
+    text = f"{_text(output)}: {told(report.balance)}"
     if report.made:
         rate = report.megapixels / max(report.seconds, 1e-9)
         text += (
@@ -265,7 +265,7 @@ def summary(output: str | Path, report: JobReport) -> str:
     return text
 
 
-def _told(balance: Balance) -> str:
+def told(balance: Balance) -> str:
     """A balance in words: `300 inputs: 273 done, 7 skipped (4 hidden, 3 no picture), 20 failed`."""
     skipped = sum(balance.skipped.values())
     parts = [f"{balance.done} done"]

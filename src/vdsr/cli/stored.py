@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from vdsr.cli.console import STDOUT, say, tell
-from vdsr.cli.folder import failures_as_dicts, job_as_dict, say_failures, summary, write_json
+from vdsr.cli.folder import (
+    failures_as_dicts,
+    job_as_dict,
+    say_failures,
+    summary,
+    told,
+    write_json,
+)
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cluster.storage import is_address
 from vdsr.errors import InputError, UsageError
@@ -40,10 +47,11 @@ def upscale_stored(
             "from storage to storage: one address for IN, and one for OUT, as"
             " s3://bucket/photos s3://bucket/large"
         )
+    if dry_run:
+        _dry_run(inputs[0], output, settings, options, quiet=quiet, json=json)
+        return
     if cluster is None:
         raise UsageError(f"{output}: addresses are for a cluster: --cluster local, or its address")
-    if dry_run:
-        raise UsageError("--dry-run is for folders, and not for addresses of storage")
     from vdsr.cluster.stored_job import run_stored
 
     with JobDisplay(quiet=quiet) as display:
@@ -60,3 +68,29 @@ def upscale_stored(
         raise InputError(f"{inputs[0]}: no pictures were found there")
     if report.stopped is not None or report.balance.failed or not report.balance.is_even:
         raise typer.Exit(1)
+
+
+def _dry_run(
+    source: str,
+    output: str,
+    settings: JobSettings,
+    options: RunOptions,
+    *,
+    quiet: bool,
+    json: str | None,
+) -> None:
+    from vdsr.cluster.stored_listing import plan_stored
+    from vdsr.inference.memory import format_size
+
+    plan = plan_stored(source, output, settings, options)
+    if json is not None:
+        content = {"output": output, **plan.balance.as_dict(), "bytes": plan.size}
+        pairs = ({"input": a, "output": b} for a, b in plan.pairs())
+        write_json(content, {"pictures": pairs}, json)
+    if quiet or json == STDOUT:
+        return
+    for one, goal in plan.pairs():
+        tell(f"{one} -> {goal}")
+    tell(f"{output}: {told(plan.balance)}")
+    if plan.balance.left:
+        tell(f"{plan.balance.left} to do: {format_size(plan.size)} of pictures")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,12 +15,10 @@ from vdsr.cluster.hands import Actors
 from vdsr.cluster.options import ClusterOptions
 from vdsr.cluster.storage import Object, Storage
 from vdsr.cluster.stored import joined
+from vdsr.cluster.stored_listing import Listing, check_places
 from vdsr.cluster.stored_seats import Picture, Seats
 from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
-from vdsr.errors import UsageError
-from vdsr.imaging.files.formats import SUFFIXES
 from vdsr.jobs.balance import Balance
-from vdsr.jobs.discovery import OTHER_SUFFIXES, Selection
 from vdsr.jobs.leases import QUARANTINED
 from vdsr.jobs.picture import DISK_FULL, Outcome, Task
 from vdsr.jobs.picture import DONE as MADE
@@ -34,14 +31,11 @@ _REQUESTS = 16
 _PATIENCE = 0.05
 # Seconds between two looks at what other drivers have.
 _LOOK = 2.0
-_LONGEST = 255
 
 
 @dataclass
 class _Counts:
-    found: int = 0
     done: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     quarantined: int = 0
 
@@ -77,30 +71,17 @@ def run_stored(
         OutputError: if nothing can be written.
         ClusterError: if the cluster cannot be reached, or used.
     """
-    _check(settings, options)
     there, back = Storage(source), Storage(goal)
-    if there.address == back.address:
-        raise UsageError(f"{source}: it is the address of the outputs, too: name another")
+    check_places(there, back, settings, options)
     state = StoredState(back, overwrite=options.overwrite, retry=options.retry_failed)
     with connected(cluster) as ray:
         actors = Actors(ray, cluster, options.threads)
         state.begin(settings)
         try:
-            return _Run(there, back, state, settings, options, actors, show).run()
+            listing = Listing(there, back, state, settings, options.selection)
+            return _Run(listing, options, actors, show).run()
         finally:
             state.leave()
-
-
-def _check(settings: JobSettings, options: RunOptions) -> None:
-    for asked, name in (
-        (options.watch, "watch"),
-        (options.redo, "redo"),
-        (settings.residual, "residual"),
-        (settings.compare, "report"),
-        (settings.preview, "preview"),
-    ):
-        if asked:
-            raise UsageError(f"{name} is for folders, and not for addresses of storage")
 
 
 class _Run:
@@ -108,21 +89,17 @@ class _Run:
 
     def __init__(
         self,
-        source: Storage,
-        goal: Storage,
-        state: StoredState,
-        settings: JobSettings,
+        listing: Listing,
         options: RunOptions,
         actors: Actors,
         show: Show,
     ) -> None:
-        self._source, self._goal, self._state = source, goal, state
-        self._settings, self._options = settings, options
+        self._listing, self._settings = listing, listing.settings
+        self._source, self._goal, self._state = listing.source, listing.goal, listing.state
         self._show = show
-        self._pattern = settings.pattern
         self._tally = Tally()
         self._counts = _Counts()
-        self._seats = Seats(actors, state, settings, options, self._tally)
+        self._seats = Seats(actors, listing.state, listing.settings, options, self._tally)
         self._waiting: dict[Future[Any], Callable[[Any], None]] = {}
         self._claiming = 0
         self._claimed: deque[Picture] = deque()
@@ -131,7 +108,7 @@ class _Run:
         self._stopped: str | None = None
 
     def run(self) -> tuple[JobReport, list[tuple[str, str]]]:
-        feed = self._candidates()
+        feed = self._listing.pictures()
         looked = 0.0
         exhausted = False
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="vdsr-storage") as pool:
@@ -165,37 +142,15 @@ class _Run:
     def _busy(self) -> bool:
         return bool(self._waiting or self._claimed or self._seats.busy)
 
-    def _candidates(self) -> Iterator[Object]:
-        """Pictures that are not known to be done: two listings, in the same order, as one."""
-        done = self._state.done()
-        record = next(done, None)
-        outputs = self._goal.address.removeprefix(f"{self._source.address}/")
-        inside = outputs != self._goal.address
-        for one in self._source.list():
-            if inside and one.name.startswith(f"{outputs}/"):
-                continue
-            self._counts.found += 1
-            skipped = _skipped(one.name, self._options.selection)
-            if skipped is not None:
-                self._counts.skipped[skipped] = self._counts.skipped.get(skipped, 0) + 1
-                continue
-            key = _key(one.name)
-            while record is not None and _key(record.name) < key:
-                record = next(done, None)
-            if record is not None and record.name == one.name and record.changed >= one.changed:
-                self._counts.done += 1
-                continue
-            yield one
-
     def _claim(self, pool: ThreadPoolExecutor, one: Object) -> None:
-        output = self._output(one.name)
+        output = self._listing.output(one.name)
         self._claiming += 1
 
         def take(claim: Claim) -> None:
             self._claiming -= 1
             if claim.verdict == MINE:
                 self._numbers += 1
-                format = self._pattern.format(one.name)
+                format = self._settings.pattern.format(one.name)
                 task = Task(
                     id=self._numbers,
                     source=joined(self._source, one.name),
@@ -207,7 +162,7 @@ class _Run:
                     memory=None,
                     known=None,
                 )
-                self._claimed.append(Picture(one, output, task))
+                self._claimed.append(Picture(one, output, task, claim.crashes))
             elif claim.verdict == DONE:
                 self._counts.done += 1
             elif claim.verdict == TAKEN:
@@ -217,12 +172,6 @@ class _Run:
                 self._fail(one, claim.error, quarantined=claim.quarantined)
 
         self._waiting[pool.submit(self._state.claim, one, output)] = take
-
-    def _output(self, name: str) -> str:
-        """The name of the output; told from its likes where the suffix changes."""
-        plain = self._pattern.name(name, name, 0, _LONGEST)
-        same = posixpath.splitext(plain)[1] == posixpath.splitext(name)[1]
-        return plain if same else self._pattern.name(name, name, 1, _LONGEST)
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         """Let time pass until something has come, and take it."""
@@ -268,9 +217,10 @@ class _Run:
         self._tally.failed += 1
 
     def _report(self) -> JobReport:
-        counts = self._counts
+        counts, listing = self._counts, self._listing
+        done = listing.done + counts.done
         progress = self._tally.progress_of(WORKING, 0, 0)
-        failed, skipped = len(counts.failures), sum(counts.skipped.values())
+        failed, skipped = len(counts.failures), sum(listing.skipped.values())
         return JobReport(
             scan=0,
             made=self._tally.done,
@@ -279,28 +229,12 @@ class _Run:
             seconds=progress.seconds,
             stopped=self._stopped,
             balance=Balance(
-                inputs=counts.found,
-                done=counts.done,
+                inputs=listing.found,
+                done=done,
                 failed=failed,
                 quarantined=counts.quarantined,
-                skipped=counts.skipped,
-                left=counts.found - counts.done - failed - skipped,
+                skipped=listing.skipped,
+                left=listing.found - done - failed - skipped,
                 faults=(),
             ),
         )
-
-
-def _key(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _skipped(name: str, selection: Selection) -> str | None:
-    """Why an object is not worked on; None for a picture, which it is by its suffix alone."""
-    parts = name.split("/")
-    if any(part.startswith(".") for part in parts):
-        return "hidden"
-    folders = ("/".join(parts[:i]) for i in range(1, len(parts)))
-    if not selection.takes(name) or any(map(selection.leaves_out, folders)):
-        return "excluded"
-    suffix = posixpath.splitext(name)[1].lower()
-    return None if suffix in SUFFIXES or suffix in OTHER_SUFFIXES else "no picture"

@@ -214,12 +214,17 @@ class Seats:
                 lost.append((picture, seat.hand.death()))
                 self._tally.ended(picture.task.id, None)
             else:
+                self._state.crashed(picture.source, picture.crashes)
                 self._single.append(picture)
         return lost
 
     def _give(self, seat: _Seat, claimed: deque[Picture]) -> None:
         while claimed and seat.room > 0:
-            self._begin(seat, claimed.popleft(), seat.share)
+            picture = claimed.popleft()
+            if picture.crashes:
+                self._single.append(picture)
+            else:
+                self._begin(seat, picture, seat.share)
         if self._single and not seat.held:
             seat.alone = True
             self._begin(seat, self._single.popleft(), None)

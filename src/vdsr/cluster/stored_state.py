@@ -6,6 +6,7 @@
                               or one more than the lease of a driver that has died)
     .vdsr/done/NAME           that it is done, and how; the output was there before
     .vdsr/failed/NAME         why it is not
+    .vdsr/crashed/NAME        that an actor has died with it, until it is done or failed
 
 NAME is that of the picture below the input, so that both are listed in the same order.
 """
@@ -46,11 +47,13 @@ class Claim:
         verdict: `mine`, `done`, `failed` or `taken`.
         error: why it failed.
         quarantined: whether it has brought down its actors.
+        crashes: actors that have died with it, of drivers before this one.
     """
 
     verdict: str
     error: str = ""
     quarantined: bool = False
+    crashes: int = 0
 
 
 class StoredState:
@@ -71,6 +74,7 @@ class StoredState:
         self._ended = threading.Event()
         self._beats = 0
         self._seen: dict[str, tuple[bytes, float]] = {}
+        self._suspects: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -82,16 +86,27 @@ class StoredState:
         """
         job = json.dumps({"settings": settings.as_json(), "program": f"vdsr {__version__}"})
         if not self._goal.create(f"{HOME}/job", job.encode()):
-            known = json.loads(self._goal.read(f"{HOME}/job") or job)
-            changes = JobSettings.of_json(known["settings"]).changes(settings)
-            if changes:
-                raise UsageError(
-                    f"{self._goal.address}: the pictures there were made with other settings:"
-                    f" {'; '.join(changes)}: another address keeps both"
-                )
+            self.compare(settings)
+        self._suspects = {one.name for one in self._goal.list(f"{HOME}/crashed")}
         self._beat()
         self._thread = threading.Thread(target=self._keep_beating, name="vdsr-beat", daemon=True)
         self._thread.start()
+
+    def compare(self, settings: JobSettings) -> None:
+        """Compare settings with those of the job that is there, if there is one.
+
+        Raises:
+            UsageError: naming those that have changed.
+        """
+        known = self._goal.read(f"{HOME}/job")
+        if known is None:
+            return
+        changes = JobSettings.of_json(json.loads(known)["settings"]).changes(settings)
+        if changes:
+            raise UsageError(
+                f"{self._goal.address}: the pictures there were made with other settings:"
+                f" {'; '.join(changes)}: another address keeps both"
+            )
 
     def opened(self) -> Answer | None:
         """What the first actor of the job opened; None if there was none."""
@@ -175,31 +190,33 @@ class StoredState:
         if found is not None:
             self.release(source.name)
             return found
-        return Claim(MINE)
+        # A driver that has died may have seen a crash since this one began.
+        suspected = number > 0 or source.name in self._suspects
+        crashed = self._recorded("crashed", source) if suspected else None
+        return Claim(MINE, crashes=0 if crashed is None else crashed["crashes"])
 
     def _known(self, source: Object, output: str) -> Claim | None:
         """What is to be said of a picture without doing it."""
-        if self._recorded("done", source) is not None:
+        marks = self._goal.marks(output)
+        if marks is not None and (marks.get(SOURCE), marks.get(TAG)) == (source.name, source.tag):
+            # Whoever made it may have died before it could say so; and a record that is older
+            # than its picture or its output is written anew, so as not to be looked into again.
+            said = self._recorded("done", source)
+            content = said or {"output": output, "output_digest": marks.get(DIGEST)}
+            self._record("done", source, content)
             return Claim(DONE)
         failure = self._recorded("failed", source)
         if failure is not None:
             kept = failure["quarantined"] and not self._retry
             if kept or failure["time"] > self._begun:
                 return Claim(FAILED, failure["error"], failure["quarantined"])
-        marks = self._goal.marks(output)
-        if marks is None:
-            return None
-        if marks.get(SOURCE) != source.name and not self._overwrite:
+        if marks is not None and marks.get(SOURCE) != source.name and not self._overwrite:
             error = OutputExists(
                 f"{self._goal.at(output)}: it exists already: overwrite=True replaces it"
             )
             self.failed(source, str(error))
             return Claim(FAILED, str(error))
-        if (marks.get(SOURCE), marks.get(TAG)) != (source.name, source.tag):
-            return None
-        # Whoever made it died before it could say so.
-        self._record("done", source, {"output": output, "output_digest": marks.get(DIGEST)})
-        return Claim(DONE)
+        return None
 
     def _recorded(self, kind: str, source: Object) -> dict[str, Any] | None:
         """What is recorded of a picture as it is now."""
@@ -211,14 +228,20 @@ class StoredState:
         """Write down that an output is there, and give the picture back."""
         content = asdict(outcome) | {"output": output}
         self._record("done", source, content)
-        self._goal.delete(f"{HOME}/failed/{source.name}")
+        for kind in ("failed", "crashed"):
+            self._goal.delete(f"{HOME}/{kind}/{source.name}")
         self.release(source.name)
 
     def failed(self, source: Object, error: str, *, quarantined: bool = False) -> None:
         """Write down why a picture is not done, and give it back."""
         content = {"error": error, "quarantined": quarantined, "time": time.time()}
         self._record("failed", source, content)
+        self._goal.delete(f"{HOME}/crashed/{source.name}")
         self.release(source.name)
+
+    def crashed(self, source: Object, crashes: int) -> None:
+        """Write down that actors have died with a picture, should this driver die with the next."""
+        self._record("crashed", source, {"crashes": crashes})
 
     def _record(self, kind: str, source: Object, content: dict[str, Any]) -> None:
         content = content | {"tag": source.tag, "worker": self.id}

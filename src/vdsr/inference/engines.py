@@ -58,17 +58,17 @@ class Engines:
             self._only: str | None = str(getattr(model, "source", model))
             self.first = self._open(self._only, model)
         else:
-            clean, damaged = self._automatic
+            clean = self._automatic.clean
             # A backend of the caller's own may know one network.
-            self._only = clean if clean == damaged or self._supplied else None
+            self._only = clean if {*self._automatic} == {clean} or self._supplied else None
             self.first = self._open(clean, clean)
 
     def models(self) -> tuple[ModelFile, ...]:
         """The files of all networks that may be used; those of `auto` are opened for that."""
-        return tuple(engine.model for engine in self.all())
+        return tuple({engine.model.digest: engine.model for engine in self.all()}.values())
 
     def all(self) -> tuple[Engine, ...]:
-        """All that may be used, opened; with `auto`, for clean pictures and for damaged ones."""
+        """All that may be used, opened: one, or those of `auto`, by `kind_of` a picture."""
         if self._automatic is None or self._only is not None:
             return (self.first,)
         return tuple(self._engine(name) for name in self._automatic)
@@ -129,9 +129,8 @@ class Engines:
         if self._automatic is None or self._only is not None:
             assert self._only is not None
             return self._only, None
-        clean, damaged = self._automatic
-        found, why = needs_restoring(picture, restore=restore)
-        return (damaged if found else clean), why
+        kind, why = kind_of(picture, restore=restore)
+        return self._automatic[kind], why
 
     def _engine(self, name: str) -> Engine:
         self.check_open()
@@ -162,17 +161,20 @@ class Engines:
         return engine
 
 
-def needs_restoring(picture: Picture, *, restore: bool) -> tuple[bool, str | None]:
-    """Whether a picture is one for the network for damaged pictures, and why.
+def kind_of(picture: Picture, *, restore: bool) -> tuple[int, str | None]:
+    """Which of the models of `auto` a picture is for, and why.
 
     Args:
         picture: what is to be enlarged.
         restore: whether it keeps its size: then there is nothing to do but restoring.
 
+    Returns:
+        An index into `AutomaticModels`, and the reason in words.
+
     Raises:
         InputError: if it cannot be decoded.
     """
     if restore:
-        return True, "it is restored in its own size"
+        return 2, "it is restored in its own size"
     damage = judge(picture)
-    return bool(damage.found), damage.words
+    return int(bool(damage.found)), damage.words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from vdsr.errors import ModelError
 from vdsr.inference import backends, cpu
@@ -13,9 +14,10 @@ from vdsr.model.file import ModelFile, load_model, shipped_models
 AUTO = "auto"
 """The model that is chosen picture by picture."""
 
-# For clean and for damaged pictures: the first that is shipped.
+# For each kind of picture: the first that is shipped.
 _CLEAN = ("vdsr", "vdsr-fast")
 _DAMAGED = ("vdsr-photo", *_CLEAN)
+_OWN_SIZE = ("vdsr-restore", *_DAMAGED)
 
 # Shipped models have their int8 form beside them under this name.
 _INT8 = "-int8"
@@ -44,7 +46,7 @@ def select(
     if isinstance(model, ModelFile):
         return model, backends.choose(model, backend, precision)
     if model == AUTO:
-        model, _ = automatic_models()
+        model = automatic_models().clean
     integers = int8_form(model) if isinstance(model, str) else None
     if integers is not None and (precision == "int8" or _faster(backend, precision)):
         model = integers
@@ -52,14 +54,28 @@ def select(
     return file, backends.choose(file, backend, precision)
 
 
-def automatic_models() -> tuple[str, str]:
-    """The shipped models that `auto` stands for: for clean pictures, and for damaged ones."""
+class AutomaticModels(NamedTuple):
+    """The shipped models that `auto` stands for.
+
+    Attributes:
+        clean: for clean pictures.
+        damaged: for damaged ones.
+        own_size: for those that keep their size.
+    """
+
+    clean: str
+    damaged: str
+    own_size: str
+
+
+def automatic_models() -> AutomaticModels:
+    """The models that `auto` stands for here."""
     shipped = shipped_models()
 
     def first(names: tuple[str, ...]) -> str:
         return next(name for name in names if name in shipped)
 
-    return first(_CLEAN), first(_DAMAGED)
+    return AutomaticModels(first(_CLEAN), first(_DAMAGED), first(_OWN_SIZE))
 
 
 def check_free(model: ModelFile, choice: Choice) -> None:

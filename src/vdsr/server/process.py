@@ -40,7 +40,7 @@ from vdsr.imaging.files.formats import FORMATS, check_quality
 from vdsr.inference import memory
 from vdsr.inference.backends import Choice
 from vdsr.inference.engine import Engine, Result
-from vdsr.inference.engines import needs_restoring
+from vdsr.inference.engines import kind_of
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture, opened
 from vdsr.inference.plan import OnProgress, Progress
@@ -153,11 +153,11 @@ class _Process:
             return engine.into_file(picture, Path(task.made), order)
 
     def _chosen(self, picture: Picture, order: Order) -> Engine:
-        """The engine for a picture, where there are two, as `Engines.of`."""
+        """The engine for a picture, where there are several, as `Engines.of`."""
         if len(self._engines) == 1:
             return self._engines[0]
-        damaged, why = needs_restoring(picture, restore=order.target.restore)
-        return replace(self._engines[damaged], why=why)
+        kind, why = kind_of(picture, restore=order.target.restore)
+        return replace(self._engines[kind], why=why)
 
     def _report(self) -> OnProgress:
         last = 0.0

@@ -119,7 +119,7 @@ class Phase:
     """A loss, for a part of every stage.
 
     Attributes:
-        loss: `l1`, `charbonnier` or `mse`.
+        loss: `l1`, `charbonnier`, `mse` or `log_mse`; see `vdsr.training.losses`.
         reduction: `mean`, `sum` or `half_sum`; see `vdsr.training.losses`.
         until: share of the stage at which it ends, the last one at 1.
         clip_norm: largest norm of the whole gradient; 0 for no such limit.
