@@ -36,7 +36,7 @@ def train(
         typer.Argument(
             metavar="RECIPE",
             help="A TOML file, or one of cpu, fast, folded, paper, photo, pytorch-vdsr, refine,"
-            " release, smoke, srcnn.",
+            " release, restore, smoke, srcnn.",
         ),
     ],
     output: Annotated[
