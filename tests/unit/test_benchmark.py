@@ -89,6 +89,17 @@ def test_ceiling_takes_the_best_library(monkeypatch: pytest.MonkeyPatch):
     assert products.flops == 3.0
 
 
+def test_the_ceiling_is_measured_by_every_library_that_is_there():
+    with Ceiling(1) as products:
+        products.measure()
+    assert set(products.rates) == {"numpy", "torch", "openvino"}
+    given = np.random.default_rng(0).random((9, 9), np.float32)
+    product = ceiling._openvino_product(given, 1)
+    assert product is not None
+    (found,) = product().values()  # type: ignore[attr-defined]
+    assert np.allclose(found, given @ given, rtol=1e-5)
+
+
 def test_timing_as_json():
     model = networks.small_network()
     candidate = Candidate(model=model, backend="openvino", precision="fp32")

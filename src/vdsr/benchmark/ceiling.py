@@ -1,7 +1,8 @@
 """The ceiling of the machine: the rate of a product of two square float32 matrices.
 
 It is measured in a process of its own, since numpy's threads can be set only before it is
-loaded, by numpy and by torch where that is installed; the best product counts. int8 is
+loaded, by numpy, and by torch and OpenVINO where they are installed; the best product counts,
+since not every library has its best kernels on every processor. int8 is
 counted as four times that where the CPU multiplies bytes in groups of four (VNNI, NEON's
 dot product): an instruction of the same width and rate then does four times the work.
 Elsewhere int8 has no ceiling here.
@@ -16,6 +17,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
 
 SIDE = 2048
 _PRODUCTS = 2
@@ -105,10 +109,24 @@ def rate(product: Callable[[], object], side: int = SIDE) -> float:
     return 2.0 * side**3 / best
 
 
+def _openvino_product(a: NDArray[np.float32], threads: int) -> Callable[[], object] | None:
+    """The product `a @ a` by OpenVINO in float32; None where it is not installed."""
+    try:
+        import openvino
+        from openvino import opset8
+    except ImportError:
+        return None
+    given = opset8.parameter(a.shape, np.float32)
+    model = openvino.Model([opset8.matmul(given, given, False, False)], [given])
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}
+    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+    request.set_input_tensor(openvino.Tensor(a))
+    product: Callable[[], object] = request.infer
+    return product
+
+
 def _serve(threads: int) -> None:
     """Answer every line of the input with the rates, as JSON."""
-    import numpy as np
-
     a = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
     products: dict[str, Callable[[], object]] = {"numpy": lambda: a @ a}
     try:
@@ -119,6 +137,8 @@ def _serve(threads: int) -> None:
         torch.set_num_threads(threads)
         b = torch.from_numpy(a)
         products["torch"] = lambda: b @ b
+    if (run := _openvino_product(a, threads)) is not None:
+        products["openvino"] = run
     for product in products.values():
         product()
     for _ in sys.stdin:
