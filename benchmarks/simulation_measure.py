@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from vdsr import read_image, write_image
 from vdsr.cluster.actor import EnlargerActor
+from vdsr.imaging.resample import imresize
 from vdsr.inference import cpu
 from vdsr.inference.memory import MIB
 from vdsr.jobs.picture import DONE, Task
@@ -35,9 +36,7 @@ INPUT_QUALITY = 90
 MEMORY = 1024 * MIB
 # The side of the pieces by which models are compared, as a share of that of a picture.
 PIECE = 4
-FORMATS = ("png", "jpeg")
 MODELS = (("vdsr-fast", "int8"), ("vdsr-fast", "fp32"), ("vdsr", "int8"), ("vdsr", "fp32"))
-BUCKET = "pictures"
 
 
 def mosaic(tiles: list[Path], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -53,15 +52,15 @@ def mosaic(tiles: list[Path], rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.concatenate(rows)
 
 
-def pictures(photographs: Path, goal: Path, count: int) -> list[Path]:
-    """Write so many mosaics as JPEG files, and as PNG files beside them; returns the former."""
+def pictures(photographs: Path, goal: Path, start: int, count: int) -> list[Path]:
+    """Write mosaics as JPEG files, and as PNG files beside them; returns the former."""
     tiles = sorted(path for path in photographs.iterdir() if path.is_file())
     if len(tiles) < ACROSS:
         sys.exit(f"{photographs}: fewer than {ACROSS} pictures")
-    rng = np.random.default_rng(0)
     paths = []
-    for i in range(count):
-        first = i * max(1, (len(tiles) - ACROSS) // count) % (len(tiles) - ACROSS + 1)
+    for i in range(start, start + count):
+        rng = np.random.default_rng(i)
+        first = int(rng.integers(len(tiles) - ACROSS + 1))
         picture = mosaic(tiles[first : first + ACROSS], rng)
         path = goal / f"{i:03}.jpg"
         write_image(path, picture, quality=INPUT_QUALITY)
@@ -89,7 +88,35 @@ def task_of(number: int, source: Path, goal: Path, format: str) -> Task:
     )
 
 
-Job = tuple[str, str, Path, str]
+# Model, precision, picture; and whether codecs are measured, too.
+Job = tuple[str, str, Path, bool]
+
+
+def _codecs(source: Path, made: Path) -> dict[str, float]:
+    """Processor time of all but the network, and the size of the output as JPEG."""
+    found, used = {}, time.process_time()
+
+    def lap(name: str) -> None:
+        nonlocal used
+        found[name] = time.process_time() - used
+        used = time.process_time()
+
+    small = np.asarray(read_image(source))
+    lap("read")
+    imresize(small.transpose(2, 0, 1).astype(np.float32) / 255, scale=SCALE)
+    lap("interpolate")
+    large = np.asarray(read_image(made))
+    used = time.process_time()
+    copy = made.with_name(f"copy.{made.name}")
+    write_image(copy, large)
+    lap("write_png")
+    copy.unlink()
+    copy = copy.with_suffix(".jpg")
+    write_image(copy, large)
+    lap("write_jpeg")
+    found["jpeg_bytes"] = copy.stat().st_size
+    copy.unlink()
+    return found
 
 
 def _work(jobs: list[Job], folder: Path, barrier: Any, answers: Any) -> None:  # noqa: ANN401
@@ -103,8 +130,8 @@ def _work(jobs: list[Job], folder: Path, barrier: Any, answers: Any) -> None:  #
             sys.exit(f"{model} {precision}: {opened}")
     found = []
     barrier.wait()
-    for number, (model, precision, source, format) in enumerate(jobs):
-        task = task_of(number, source, folder, format)
+    for number, (model, precision, source, codecs) in enumerate(jobs):
+        task = task_of(number, source, folder, "png")
         begun, used = time.perf_counter(), time.process_time()
         outcome = actors[model, precision].do(task.as_dict())
         if outcome["state"] != DONE:
@@ -114,13 +141,14 @@ def _work(jobs: list[Job], folder: Path, barrier: Any, answers: Any) -> None:  #
                 "model": model,
                 "precision": precision,
                 "source": source.name,
-                "format": format,
                 "core_seconds": time.process_time() - used,
                 "seconds": time.perf_counter() - begun,
                 "output_pixels": outcome["width"] * outcome["height"],
                 "input_bytes": outcome["size"],
                 "output_bytes": outcome["output_size"],
             }
+            | ({"input_png_bytes": source.with_suffix(".png").stat().st_size} if codecs else {})
+            | (_codecs(source, Path(task.made)) if codecs else {})
         )
         Path(task.made).unlink()
     answers.put(found)
@@ -131,7 +159,8 @@ def work(rows: list[list[Job]], folder: Path) -> list[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
     answers, barrier = context.Queue(), context.Barrier(len(rows))
     processes = [
-        context.Process(target=_work, args=(row, folder, barrier, answers)) for row in rows
+        context.Process(target=_work, args=(row, folder, barrier, answers), daemon=True)
+        for row in rows
     ]
     for process in processes:
         process.start()
@@ -146,25 +175,25 @@ def work(rows: list[list[Job]], folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def speeds(folder: Path, paths: list[Path], pieces: int) -> dict[str, Any]:
-    """Processor time and bytes of whole pictures, and all models on pieces of some of them."""
+def _dealt(groups: list[list[Job]]) -> list[list[Job]]:
+    count = min(cpu.cores(), len(groups))
+    return [[job for group in groups[i::count] for job in group] for i in range(count)]
 
-    def dealt(groups: list[list[Job]]) -> list[list[Job]]:
-        count = min(cpu.cores(), len(groups))
-        return [[job for group in groups[i::count] for job in group] for i in range(count)]
 
-    model, precision = MODELS[0]
-    whole = work(
-        dealt([[(model, precision, path, format) for format in FORMATS] for path in paths]), folder
-    )
+def whole(folder: Path, paths: list[Path]) -> dict[str, Any]:
+    """Processor time and bytes of whole pictures, by the first of the models."""
+    found = work(_dealt([[(*MODELS[0], path, True)] for path in paths]), folder)
+    return {
+        "each": sorted(found, key=lambda one: str(one["source"])),
+        "megapixels": TILE * ACROSS * TILE * DOWN / 1e6,
+    }
+
+
+def models(folder: Path, paths: list[Path]) -> dict[str, Any]:
+    """All models on pieces of pictures, in one run: how fast they are beside the first."""
+    pieces = [path.with_suffix(".piece.jpg") for path in paths]
     compared = work(
-        dealt(
-            [
-                [(*each, path.with_suffix(".piece.jpg"), "png") for each in MODELS]
-                for path in paths[:pieces]
-            ]
-        ),
-        folder,
+        _dealt([[(*each, piece, False) for each in MODELS] for piece in pieces]), folder
     )
 
     def rate(model: str, precision: str) -> float:
@@ -175,19 +204,15 @@ def speeds(folder: Path, paths: list[Path], pieces: int) -> dict[str, Any]:
         ]
         return statistics.median(found)
 
-    base = rate(*MODELS[0])
     return {
-        "pictures": [
-            {key: one[key] for key in ("source", "format", "core_seconds", "seconds")}
-            | {"input_bytes": one["input_bytes"], "output_bytes": one["output_bytes"]}
-            for one in sorted(whole, key=lambda one: (one["source"], one["format"]))
-        ],
-        "input_png_bytes": [path.with_suffix(".png").stat().st_size for path in paths],
-        "output_pixels": whole[0]["output_pixels"],
-        "pieces": {
+        "pixels": compared[0]["output_pixels"],
+        "core_seconds": sorted(
+            one["core_seconds"] for one in compared if (one["model"], one["precision"]) == MODELS[0]
+        ),
+        "speeds": {
             f"{model} {precision}": {
                 "megapixels_per_core_second": round(rate(model, precision), 4),
-                "times_as_fast": round(rate(model, precision) / base, 4),
+                "times_as_fast": round(rate(model, precision) / rate(*MODELS[0]), 4),
             }
             for model, precision in MODELS
         },

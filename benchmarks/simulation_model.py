@@ -41,7 +41,7 @@ from simulation_workers import (
 )
 
 # Seconds that the turns of a driver take at least: what comes meanwhile is taken at the next.
-_TURN_SECONDS = 0.1
+_TURN_SECONDS = 0.25
 _LOOK_AGAIN = 2.0
 _AGAIN_AT_ONCE = 64
 _SAMPLES = 200
