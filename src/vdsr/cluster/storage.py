@@ -28,6 +28,8 @@ _RETRY_SECONDS = 60
 TRIES = 6
 _PAUSE = 0.2
 _PAGE = 1000
+# Bytes of an object that are put at once, and held for that: each part is paid for as a request.
+_CHUNK = 32 * 1024**2
 
 
 def is_address(text: str) -> bool:
@@ -246,7 +248,14 @@ class Storage:
 
         def put() -> None:
             with source.open("rb") as file:
-                self._obstore.put(self._store, name, file, attributes=attributes)
+                self._obstore.put(
+                    self._store,
+                    name,
+                    file,
+                    attributes=attributes,
+                    chunk_size=_CHUNK,
+                    max_concurrency=1,
+                )
 
         self._tried(OutputError, name, put)
 
