@@ -45,7 +45,7 @@ class _Seat:
     workers: int
     share: int
     held: dict[int, Picture] = field(default_factory=dict)
-    alone: bool = False
+    alone: bool = False  # whether it does pictures by themselves, or will when it has none
 
     @property
     def room(self) -> int:
@@ -118,6 +118,9 @@ class Seats:
         lost: list[tuple[Picture, str]] = []
         for seat in list(self._seats):
             self._listen(seat, claimed, ended, lost)
+        # One actor comes to the end of what it has, and does them: they do not wait for all others.
+        if self._single and self._seats and not any(seat.alone for seat in self._seats):
+            min(self._seats, key=lambda seat: len(seat.held)).alone = True
         for seat in self._seats:
             self._give(seat, claimed)
         return ended, lost
@@ -191,7 +194,6 @@ class Seats:
                 else:
                     outcome = Outcome(**answer["ended"])
                     picture = seat.held.pop(outcome.id)
-                    seat.alone = False
                     if outcome.state == TOO_LARGE:
                         self._single.append(picture)
                     else:
@@ -225,9 +227,10 @@ class Seats:
                 self._single.append(picture)
             else:
                 self._begin(seat, picture, seat.share)
-        if self._single and not seat.held:
-            seat.alone = True
-            self._begin(seat, self._single.popleft(), None)
+        if seat.alone and not seat.held:
+            seat.alone = bool(self._single)
+            if self._single:
+                self._begin(seat, self._single.popleft(), None)
 
     def _begin(self, seat: _Seat, picture: Picture, memory: int | None) -> None:
         picture.task = replace(picture.task, memory=memory)
