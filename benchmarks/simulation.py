@@ -61,7 +61,7 @@ def scenarios(pictures: int, drivers: int) -> dict[str, dict[str, Any]]:
     common = {"pictures": pictures, "drivers": drivers}
     return {
         "one driver": ORDINARY | {"pictures": pictures},
-        "one driver, 128 requests": ORDINARY | {"pictures": pictures, "requests": 128},
+        "one driver, 16 requests": ORDINARY | {"pictures": pictures, "requests": 16},
         f"{drivers} drivers, no failures": common,
         f"{drivers} drivers": ORDINARY | common,
         f"{drivers} drivers, spot": ORDINARY | common | {"losses": SPOT},

@@ -60,7 +60,7 @@ class Fleet:
     spread: float = 0.0
     request_seconds: float = 0.03
     page_seconds: float = 0.1
-    requests: int = 16
+    requests: int = 64
     claim: int = 4
     record: int = 5
     refused: int = 4

@@ -66,9 +66,9 @@ def test_failures_cost():
 
 def test_one_driver_is_as_fast_as_its_requests():
     # 16 at once, 9 of them one after the other for each picture.
-    slow, _ = run(request_seconds=2.0)
+    slow, _ = run(request_seconds=2.0, requests=16)
     assert slow["pictures_per_second"] == pytest.approx(16 / (9 * 2.0), rel=0.1)
-    two, _ = run(request_seconds=2.0, drivers=2)
+    two, _ = run(request_seconds=2.0, drivers=2, requests=16)
     assert two["pictures_per_second"] > 1.8 * slow["pictures_per_second"]
 
 
