@@ -233,6 +233,8 @@ def test_addresses_that_cannot_be():
     command = ("upscale", "ftp://x/in", "ftp://x/out", "--cluster", "local")
     code, (line,) = ended(start(*command))
     assert (code, "addresses of storage that are known: s3://" in line) == (2, True)
+    code, (line,) = ended(start("status", "s3://x/out"))
+    assert (code, "--dry-run' says what is left" in line) == (2, True)
     code, (line,) = ended(start("upscale", "s3://x/in", "s3://x/out"))
     assert (code, "--cluster local" in line) == (2, True)
     code, (line,) = ended(start("upscale", os.curdir, "s3://x/out", "--cluster", "local"))

@@ -17,6 +17,7 @@ import typer
 from vdsr.cli.console import INTERRUPTED, STDOUT, as_options, check_outputs, duration, say, tell
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
+from vdsr.cluster.storage import is_address
 from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.inputs import exists, is_folder
 
@@ -152,7 +153,7 @@ def _say_interrupted(output: Path, settings: JobSettings) -> bool:
 
 
 def status(
-    output: Annotated[Path, typer.Argument(metavar="OUT_FOLDER", help="Where a job has run.")],
+    folder: Annotated[str, typer.Argument(metavar="OUT_FOLDER", help="Where a job has run.")],
     check: Annotated[
         bool, typer.Option("--check", help="Read every output, and compare it with its digest.")
     ] = False,
@@ -167,6 +168,11 @@ def status(
     from vdsr.jobs.manifest import open_manifest
     from vdsr.jobs.others import Others
 
+    if is_address(folder):
+        raise UsageError(
+            f"{folder}: of addresses of storage, 'vdsr upscale IN OUT --dry-run' says what is left"
+        )
+    output = Path(folder)
     check_outputs(json=json, overwrite=overwrite)
     manifest = open_manifest(output)
     try:
