@@ -16,7 +16,7 @@ from vdsr.data.packfile import make_pack
 from vdsr.training import lightning, trainer
 from vdsr.training.module import StageModule
 from vdsr.training.recipe_file import parse_recipe
-from vdsr.training.run import TrainingOptions
+from vdsr.training.run import Outcome, TrainingOptions
 
 RECIPE = """
 name = "together"
@@ -55,8 +55,10 @@ class Keeping(StageModule):
         super().on_train_end()
 
 
-def main() -> None:
-    kind, precision, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+def run(
+    kind: str, precision: str, folder: Path, options: TrainingOptions, *, resume: bool = False
+) -> Outcome:
+    """Train; checkpoint and logs go to `FOLDER/run`."""
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (60, 60)).astype(np.uint8) for _ in range(4)]
     pack = make_pack(pictures, list("abcd"), data="noise", license="CC0")
@@ -67,9 +69,10 @@ def main() -> None:
         reduction="sum" if sgd else "mean",
         rate=0.01 if sgd else 0.001,
     )
-    trainer.StageModule = Keeping  # type: ignore[misc]
-    trainer.train(parse_recipe(text), pack, folder / "run", options=TrainingOptions(threads=1))
+    recipe = parse_recipe(text)
+    return trainer.train(recipe, pack, folder / "run", resume=resume, options=options)
 
 
 if __name__ == "__main__":
-    main()
+    trainer.StageModule = Keeping  # type: ignore[misc]
+    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), TrainingOptions(threads=1))

@@ -18,17 +18,23 @@ from vdsr.training.recipe_file import parse_recipe
 from vdsr.training.run import TrainingOptions
 from vdsr.training.trainer import train
 
-PATIENCE = 300
+PATIENCE = 600
 SCRIPT = os.fspath(Path(train_together.__file__))
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+
+
+# As torchrun has it: the products that make patches, in float32, round otherwise in threads.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def weights(folder: Path, launch: tuple[str, ...], kind: str, precision: str) -> np.ndarray:
     folder.mkdir()
     command = [*launch, SCRIPT, kind, precision, os.fspath(folder)]
-    # As torchrun has it: the products that make patches, in float32, round otherwise in threads.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, timeout=PATIENCE, env=environment)
+    subprocess.run(command, check=True, timeout=PATIENCE, env=ENVIRONMENT)
+    return kept(folder)
+
+
+def kept(folder: Path) -> np.ndarray:
     with np.load(folder / "weights.npz") as found:
         return np.concatenate([found[name].ravel() for name in found.files])
 
@@ -46,6 +52,33 @@ def test_two_processes_equal_one(tmp_path: Path, kind: str, precision: str, most
     print(kind, precision, difference)
     assert one.dtype == {"32": np.float32, "64": np.float64}[precision]
     assert difference <= most
+
+
+@pytest.mark.slow
+def test_two_machines_equal_one(tmp_path: Path):
+    """Each is a torchrun of its own, with one process; the second starts as another command."""
+    one = weights(tmp_path / "one", (sys.executable,), "sgd", "32")
+    folder, port = tmp_path / "two", str(free_port())
+    folder.mkdir()
+    machines = [
+        subprocess.Popen(
+            [
+                *(*TORCHRUN, "--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"),
+                *("--master-addr", "127.0.0.1", "--master-port", port),
+                *(SCRIPT, "sgd", "32", os.fspath(folder)),
+            ],
+            env=ENVIRONMENT,
+        )
+        for rank in range(2)
+    ]
+    try:
+        assert [machine.wait(PATIENCE) for machine in machines] == [0, 0]
+    finally:
+        for machine in machines:
+            machine.kill()
+    difference = float(abs(kept(folder) - one).max())
+    print(difference)
+    assert difference <= 1e-6
 
 
 def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path):

@@ -59,14 +59,16 @@ def branch(
         UsageError, InputError, CheckpointError, OutputError, VdsrError: as `train`, and
             `vdsr.training.branch.branch_of`.
     """
+    source = folder / TRUNK
     if not (resume and exists(folder / NAME)):
-        state = load_checkpoint(trunk / NAME)
+        source = trunk / NAME
+        state = load_checkpoint(source)
         branch_of(recipe, state)
         if lightning.leads():
             _make_folder(folder)
             (folder / NAME).unlink(missing_ok=True)
             save_checkpoint(state, folder / TRUNK)
-    derived, state = branch_of(recipe, load_checkpoint(folder / TRUNK))
+    derived, state = branch_of(recipe, load_checkpoint(source))
     return _Training(derived, pack, folder, options or TrainingOptions()).go(state, resume=True)
 
 
