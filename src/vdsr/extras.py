@@ -25,6 +25,9 @@ PACKAGES = {
     "sse_starlette": ("sse-starlette", "serve"),
     "prometheus_client": ("prometheus-client", "serve"),
     "ray": ("ray", "cluster"),
+    "pandas": ("pandas", "cluster-train"),
+    "pyarrow": ("pyarrow", "cluster-train"),
+    "pydantic": ("pydantic", "cluster-train"),
     "grpc_reflection": ("grpcio-reflection", "cluster"),
     "obstore": ("obstore", "cluster"),
 }

@@ -20,6 +20,7 @@ from vdsr.training.trainer import train
 
 PATIENCE = 600
 SCRIPT = os.fspath(Path(train_together.__file__))
+ON_CLUSTER = os.fspath(Path(train_together.__file__).with_name("train_on_cluster.py"))
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 
 
@@ -79,6 +80,22 @@ def test_two_machines_equal_one(tmp_path: Path):
     difference = float(abs(kept(folder) - one).max())
     print(difference)
     assert difference <= 1e-6
+
+
+@pytest.mark.slow
+def test_ray_train_equals_one_process_and_survives_a_death(tmp_path: Path):
+    for name in ("ray", "pandas", "pyarrow", "pydantic"):
+        pytest.importorskip(name, reason="needs Ray Train, of the extra 'cluster-train'")
+    one = weights(tmp_path / "one", (sys.executable,), "sgd", "32")
+    folder = tmp_path / "two"
+    folder.mkdir()
+    command = [sys.executable, ON_CLUSTER, os.fspath(folder)]
+    subprocess.run(command, check=True, timeout=PATIENCE, env=ENVIRONMENT)
+    difference = float(abs(kept(folder) - one).max())
+    print(difference)
+    assert difference <= 1e-6
+    assert (folder / "killed").exists()
+    assert not (folder / "run" / "ray").exists()
 
 
 def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,10 +25,11 @@ from vdsr.inputs import exists, is_folder
 from vdsr.outputs import write_whole
 
 if TYPE_CHECKING:
+    from vdsr.cluster.options import ClusterOptions
     from vdsr.data.packfile import Pack
     from vdsr.model.metadata import ModelMetadata
     from vdsr.training.recipe import Recipe, Source
-    from vdsr.training.run import Outcome, Start
+    from vdsr.training.run import Outcome, Start, TrainingOptions
 
 
 def train(
@@ -104,6 +106,15 @@ def train(
             "--threads", metavar="N", help="CPU threads. (default: all cores)", show_default=False
         ),
     ] = 0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Train by Ray Train, with --devices processes of a Ray cluster: HOST:PORT of"
+            " its head, auto, or local for this machine.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
@@ -123,8 +134,9 @@ def train(
         raise UsageError("a branch starts from its trunk: --start-from has no place beside it")
     check_outputs(output, output.with_suffix(".md"), json=json, overwrite=overwrite)
     require("torch", "pytorch_lightning", "tensorboard", "PIL", "onnx")
+    place = None if cluster is None else _cluster(cluster)
     # torch is not needed for packs, and takes a while to load.
-    from vdsr.training import lightning, trainer
+    from vdsr.training import lightning
     from vdsr.training.checkpoint import NAME
 
     quiet = quiet or not lightning.leads()
@@ -135,6 +147,7 @@ def train(
         (folder / NAME).unlink(missing_ok=True)
     if not quiet:
         _announce(chosen, pack, folder)
+    goal = output.with_suffix(".branch") if branch else None
     with TrainingDisplay(chosen.name, quiet=quiet) as display:
         options = TrainingOptions(
             devices=devices,
@@ -143,13 +156,20 @@ def train(
             progress=display,
             say=(lambda line: None) if quiet else display.say,
         )
-        if branch:
-            goal = output.with_suffix(".branch")
-            outcome = trainer.branch(chosen, pack, folder, goal, resume=resume, options=options)
-        else:
-            outcome = trainer.train(
-                chosen, pack, folder, start=start, resume=resume, options=options
+        if place is None:
+            outcome = _train(
+                chosen, lambda: pack, folder, goal, start=start, resume=resume, options=options
             )
+        else:
+            from vdsr.cluster.training import train_on_cluster
+
+            # Processes that are started again go on from the last checkpoint.
+            if not resume and exists((goal or folder) / NAME):
+                if goal is None:
+                    raise UsageError(f"{folder}: a run is there already: resume=True continues it")
+                (goal / NAME).unlink()
+            work = partial(_take_part, chosen, data or [], license, folder, goal, start)
+            outcome = train_on_cluster(work, folder, place, options)
     if not outcome.finished:
         if not quiet:
             say(f"stopped after {outcome.steps} steps: the same command with --resume continues")
@@ -164,6 +184,48 @@ def train(
             f" {duration(outcome.seconds)} on {outcome.device}; card: {content['card']}"
         )
         report(text, {**content, "data_digest": pack.digest}, quiet=quiet, json=json)
+
+
+def _cluster(address: str) -> ClusterOptions:
+    from vdsr.cluster.options import ClusterOptions
+
+    require("ray", "pandas", "pyarrow", "pydantic")
+    return ClusterOptions(address=address)
+
+
+def _take_part(
+    recipe: Recipe,
+    data: Sequence[Path],
+    license: str,
+    folder: Path,
+    goal: Path | None,
+    start: Start | None,
+    options: TrainingOptions,
+) -> Outcome:
+    """What each process of a cluster does; it reads the data itself."""
+
+    def load() -> Pack:
+        return _data(recipe, data, license, quiet=True)
+
+    return _train(recipe, load, folder, goal, start=start, resume=True, options=options)
+
+
+def _train(
+    recipe: Recipe,
+    load: Callable[[], Pack],
+    folder: Path,
+    goal: Path | None,
+    *,
+    start: Start | None,
+    resume: bool,
+    options: TrainingOptions,
+) -> Outcome:
+    """Train, or branch off into the folder `goal`."""
+    from vdsr.training import trainer
+
+    if goal is not None:
+        return trainer.branch(recipe, load(), folder, goal, resume=resume, options=options)
+    return trainer.train(recipe, load(), folder, start=start, resume=resume, options=options)
 
 
 def _write(

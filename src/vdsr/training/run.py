@@ -62,6 +62,8 @@ class TrainingOptions:
         save_seconds: time between checkpoints.
         progress: called after every step of the leading process.
         minutes: after which it stops, as if it were interrupted; 0 for no such time.
+        stopped: asked by the leading process after every step whether to stop, as if it were
+            interrupted.
         say: takes a line of text for people, now and then.
     """
 
@@ -70,4 +72,5 @@ class TrainingOptions:
     save_seconds: float = 120.0
     progress: OnTraining | None = None
     minutes: float = 0.0
+    stopped: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda line: None

@@ -298,6 +298,8 @@ class _Training:
         self._before = module.share_done()
         if self._options.progress is not None and lightning.leads():
             self._options.progress(self._progress(module))
+        if self._options.stopped():
+            self._stop()
         minutes = (time.monotonic() - self._begun) / 60.0
         if self._options.minutes and minutes >= self._options.minutes:
             self._stopped = True
