@@ -373,12 +373,16 @@ def test_packs_of_color(tmp_path: Path):
 
 
 def test_the_recipes_of_this_package_for_folded_networks():
-    for name, planes in (("folded", 1), ("photo", 3)):
-        recipe = load_recipe(name)
+    folded, photo, restore = map(load_recipe, ("folded", "photo", "restore"))
+    for recipe, planes in ((folded, 1), (photo, 3), (restore, 3)):
         assert (recipe.network.fold, recipe.network.planes) == (2, planes)
-        assert recipe.stages[-1].endless
-        assert recipe.decay.phases[-1] == Phase(loss="mse", clip_norm=0.05)
-    assert load_recipe("photo").damage.share == pytest.approx(2 / 3, abs=1e-3)
+        assert recipe.stages[-1].depth == 20
+    assert folded.stages[-1].endless
+    assert photo.stages[-1].endless
+    assert folded.decay.phases[-1] == Phase(loss="mse", clip_norm=0.05)
+    assert photo.decay.phases[-1] == restore.phases[-1] == Phase(loss="log_mse", clip_norm=0.5)
+    assert (photo.damage.share, restore.damage.share) == (0.75, 0.95)
+    assert restore.data.scales == (1,)
 
 
 @pytest.mark.parametrize(
