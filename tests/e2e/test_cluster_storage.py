@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -22,9 +24,10 @@ from ray_cluster import PATIENCE, RayCluster, wait
 from s3_server import BUCKET, environment, s3_server
 from vdsr.cluster import stored_listing
 from vdsr.cluster.storage import Object, Storage
-from vdsr.cluster.stored_listing import Outputs
+from vdsr.cluster.stored_listing import Listing, Outputs
 from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
 from vdsr.errors import UsageError
+from vdsr.jobs.runner import RunOptions
 from vdsr.jobs.settings import JobSettings
 
 
@@ -115,7 +118,11 @@ def test_two_drivers_one_of_them_killed(
     code, again = ended(start(*command))
     assert (code, again) == (1, errors)
     assert outputs("out") == after
-    assert not list(goal.list(".vdsr/leases"))
+    # What the killed one could not give back any more is nobody's.
+    left = [f".vdsr/leases/{one.name}" for one in goal.list(".vdsr/leases")]
+    owners = {json.loads(goal.read(name) or b"")["worker"] for name in left}
+    assert len(owners) <= 1
+    assert {name.split("/", 3)[3] for name in left} <= {one.name for one in goal.list(".vdsr/done")}
     # What was lost is made again; what somebody has put in the place of an output stays.
     lost, foreign, *_ = after
     goal.delete(lost)
@@ -218,6 +225,26 @@ def test_outputs_are_found_in_their_listing():
     listed = [Object(n, 1, datetime.now(), "") for n in sorted(there | others, key=str.encode)]
     outputs = Outputs(iter(listed))
     assert [outputs.find(name) is not None for name in made] == [name in there for name in made]
+
+
+def test_the_state_is_not_listed_with_the_outputs():
+    """Names before and behind `.vdsr/` are, and there is one page of it at most."""
+    names = sorted(["!a.png", "-b.png", ".vdsr.png", ".vdsr0", "c.png", "é.png"])
+    names = sorted([*names, *(f".vdsr/done/{i:04}" for i in range(5000))])
+    read = []
+
+    def listed(after: str = "") -> Iterator[Object]:
+        for name in names:
+            if name > after:
+                read.append(name)
+                yield Object(name, 1, datetime.now(), "")
+
+    goal = cast("Storage", SimpleNamespace(list=listed))
+    state = StoredState(goal, overwrite=False, retry=False)
+    listing = Listing(goal, goal, state, JobSettings(scale=2), RunOptions().selection)
+    found = [one.name for one in listing._outputs()]
+    assert found == [name for name in names if not name.startswith(".vdsr/")]
+    assert len(read) == len(found) + 1
 
 
 def test_outputs_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch):

@@ -105,16 +105,20 @@ class Storage:
         """The address of an object."""
         return f"{self.address}/{name}"
 
-    def list(self, below: str | None = None) -> Iterator[Object]:
+    def list(self, below: str | None = None, after: str | None = None) -> Iterator[Object]:
         """All objects, or those whose names begin with `below/`, in the order of their names.
 
         They are read page by page, as they are asked for.
+
+        Args:
+            below: what their names begin with, without the `/`.
+            after: the name behind which they begin; there need be none of it.
 
         Raises:
             InputError: if they cannot be listed, or do not come in order.
         """
         prefix = "" if below is None else f"{below}/"
-        last: str | None = None
+        last = after
         failures = 0
         with self._errors(InputError, below or ""):
             while True:

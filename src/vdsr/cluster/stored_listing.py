@@ -46,6 +46,10 @@ class Listing:
     """What lies at the address of the inputs, and is not known to be done.
 
     Attributes:
+        source, goal: where pictures are, and outputs.
+        state: of the job.
+        settings: what is done with each picture.
+        selection: which objects are meant.
         found: objects so far.
         done: of them, known to be done.
         skipped: and no pictures to work on, by the reason.
@@ -68,7 +72,7 @@ class Listing:
         """
         done = self.state.done()
         record = next(done, None)
-        made = Outputs(one for one in self.goal.list() if not one.name.startswith(f"{HOME}/"))
+        made = Outputs(self._outputs())
         outputs = self.goal.address.removeprefix(f"{self.source.address}/")
         inside = outputs != self.goal.address
         for one in self.source.list():
@@ -89,6 +93,14 @@ class Listing:
                     continue
             yield one
 
+    def _outputs(self) -> Iterator[Object]:
+        """All that lies beside the state, which is passed over: it has a record for each."""
+        for one in self.goal.list():
+            if one.name.startswith(f"{HOME}/"):
+                yield from self.goal.list(after=f"{HOME}/{chr(0x10FFFF)}")
+                return
+            yield one
+
     def output(self, name: str) -> str:
         """The name of the output; told from its likes where the suffix changes."""
         pattern = self.settings.pattern
@@ -104,6 +116,7 @@ class StoredPlan:
     Attributes:
         balance: how it stands.
         size: bytes of the pictures that are to be done.
+        source, goal, settings, selection: as they were asked for.
     """
 
     balance: Balance
