@@ -178,6 +178,38 @@ def test_a_picture_that_kills_its_actor_is_quarantined(
 
 
 @pytest.mark.slow
+def test_actors_help_with_a_giant(cluster: RayCluster, large: Job, tmp_path: Path):
+    """One that has nothing to do makes strips further down; the death of either loses none."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    noise = pyvips.Image.gaussnoise(1600, 1500).cast("uchar").copy(interpretation="b-w")
+    noise.tiffsave(str(folder / "a.tif"))
+    command = ("upscale", folder, "-s", "4", "-m", large.model, "-q", "--resume")
+    command += ("--max-memory", "512MiB", "--tile", "96")
+    assert ended(start(*command, tmp_path / "whole")) == (0, [])
+    options = ("--cluster", cluster.address, "--actor-cpus", "1")
+    process = start(*command, out, *options)
+    for _ in range(2):
+        wait(lambda: len(cluster.actors()) == 2)
+        known = _ahead(out)
+        wait(lambda known=known: _ahead(out) - known or process.poll() is not None)
+        assert process.poll() is None
+        kill_an_actor(cluster)()
+    assert ended(process) == (0, [])
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def _ahead(out: Path) -> set[str]:
+    """Strips that are made and are not the next one, while one actor alone writes the picture."""
+    found: set[str] = set()
+    for folder in out.glob(".vdsr-*.strips"):
+        made = {path.name[:6] for path in folder.glob("*.made")}
+        kept = {path.name[:6] for path in folder.glob("*.raw")}
+        found |= {number for number in made if int(number) > len(kept)}
+    return found
+
+
+@pytest.mark.slow
 def test_a_cluster_of_this_machine(large: Job, tmp_path: Path):
     pytest.importorskip("ray", reason="needs Ray, of the extra 'cluster'")
     out = tmp_path / "out"

@@ -9,10 +9,13 @@ import signal
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
+from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -27,6 +30,8 @@ from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.files.storage import Storage
 from vdsr.inference import strips
 from vdsr.inference.memory import MIB
+from vdsr.jobs.enlarger import Enlarger
+from vdsr.jobs.picture import Outcome, Task
 from vdsr.unfinished import claim
 
 PATIENCE = 120  # seconds, for what takes one or two
@@ -201,6 +206,118 @@ def test_two_at_once_do_not_meet(upscaler: Upscaler, tmp_path: Path):
         upscaler.upscale(source, goal, scale=3, resume=True)
     other.close()
     upscaler.upscale(source, goal, scale=3, resume=True)
+
+
+@dataclass
+class Pair:
+    """A picture in the hands of one, and another who may help with it."""
+
+    owner: Enlarger
+    helper: Enlarger
+    task: Task
+    tiles: int = 0  # that the owner has made
+
+    def do(self, helped: Callable[[int], None], *, tiles: int = 1) -> Outcome:
+        """Have the helper help when the owner has made so many tiles; told how many strips."""
+
+        def progress(_: object) -> None:
+            self.tiles += 1
+            if self.tiles == tiles:
+                helped(self.helper.help(self.task))
+
+        self.tiles = 0
+        return self.owner.do(self.task, progress)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    order = {"model": small_network(), "tile": TILE, "max_memory": 256 * MIB, "threads": 1}
+    owner, helper = Enlarger(order), Enlarger(order)
+    task = Task(
+        id=1,
+        source=str(picture(tmp_path / "in.tif")),
+        made=str(tmp_path / "made.png"),
+        goal=str(tmp_path / "goal.png"),
+        options={"scale": 3, "resume": True},
+        beside={},
+        preview=False,
+        memory=None,
+        known=None,
+    )
+    return Pair(owner, helper, task)
+
+
+@pytest.mark.parametrize("scale", [3, 6])
+def test_others_help_with_a_picture(pair: Pair, upscaler: Upscaler, tmp_path: Path, scale: int):
+    pair.task.options["scale"] = scale
+    upscaler.upscale(tmp_path / "in.tif", tmp_path / "whole.png", scale=scale)
+    whole = (tmp_path / "whole.png").read_bytes()
+    counts: list[int] = []
+    assert pair.helper.help(pair.task) == 0  # nobody is at work on it
+    assert pair.do(lambda _: None, tiles=0).state == "done"
+    alone = pair.tiles
+    (tmp_path / "made.png").unlink()
+    assert pair.do(counts.append).state == "done"
+    assert (tmp_path / "made.png").read_bytes() == whole
+    # All strips but the one in the owner's hands; of those the owner only says that they are.
+    assert counts[0] > 1
+    assert pair.tiles <= alone / 2 + counts[0]
+    assert kept(tmp_path) == []
+    assert pair.helper.help(pair.task) == 0
+
+
+def test_help_outlives_who_was_helped(pair: Pair, upscaler: Upscaler, tmp_path: Path):
+    upscaler.upscale(tmp_path / "in.tif", tmp_path / "whole.png", scale=3)
+
+    def died(strips: int) -> None:
+        assert strips
+        raise _Interrupted
+
+    assert pair.do(died, tiles=2).state == "failed"
+    (folder,) = kept(tmp_path)
+    made = sorted(folder.glob("*.made"))
+    assert made
+    made[1].write_bytes(bytes(made[1].stat().st_size))  # damaged meanwhile
+    pair.do(lambda _: None, tiles=0)
+    assert (tmp_path / "made.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    columns = -(-47 * 3 // TILE)
+    # The strip that was begun and the damaged one; of the others it only says that they are.
+    assert pair.tiles <= 2 * columns + len(made) - 1
+
+
+def test_help_for_another_plan_is_not_taken(pair: Pair, upscaler: Upscaler, tmp_path: Path):
+    """The picture changes, and is begun again, while somebody helps with the old one."""
+    picture(tmp_path / "new.tif", seed=1)
+    upscaler.upscale(tmp_path / "new.tif", tmp_path / "whole.png", scale=3)
+
+    def changed(strips: int) -> None:
+        assert strips
+        (tmp_path / "new.tif").replace(tmp_path / "in.tif")
+        raise _Interrupted
+
+    assert pair.do(changed).state == "failed"
+    assert pair.helper.help(pair.task) == 0  # what is there is of the old one
+    assert pair.do(lambda _: None).state == "done"
+    assert (tmp_path / "made.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_strip_is_made_again_if_its_maker_dies(pair: Pair, upscaler: Upscaler, tmp_path: Path):
+    upscaler.upscale(tmp_path / "in.tif", tmp_path / "whole.png", scale=3)
+    locks: list[BinaryIO] = []
+
+    def taken(_: int) -> None:
+        (folder,) = kept(tmp_path)
+        (mine,) = folder.glob("*.lock")
+        number, mark, _ = mine.name.split(".")
+        lock = claim(folder / f"{int(number) + 1:06}.{mark}.lock")
+        assert lock is not None
+        locks.append(lock)
+        Timer(0.5, lock.close).start()
+
+    pair.helper = cast("Enlarger", SimpleNamespace(help=lambda _: 1))
+    assert pair.do(taken).state == "done"
+    assert locks
+    assert (tmp_path / "made.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 def test_too_little_disk_is_said_before_the_work(

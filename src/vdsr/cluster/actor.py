@@ -56,6 +56,11 @@ class EnlargerActor:
         assert self._enlarger is not None
         return self._enlarger.do(task, self._reporter(task.id))
 
+    def help(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Make strips of a picture that another actor is at work on; returns how many."""
+        assert self._enlarger is not None
+        return {"helped": self._enlarger.help(Task(**task))}
+
     def progress(self) -> dict[int, tuple[int, int]]:
         """Of the pictures in work: pixels that are done, and in all."""
         return dict(self._progress)

@@ -16,11 +16,12 @@ from vdsr.jobs.crew import Crew
 from vdsr.jobs.leases import Worker
 from vdsr.jobs.manifest import Manifest
 from vdsr.jobs.opening import resolved_options
+from vdsr.jobs.picture import Task
 from vdsr.jobs.progress import Tally
 from vdsr.jobs.runner import JobReport, RunOptions, Show, run_job
 from vdsr.jobs.settings import JobSettings
 
-_PATIENCE = 0.1
+_PATIENCE = 0.05
 # Seconds between two looks at whether the cluster has grown, or pictures are left.
 _LOOK = 1.0
 # Actors that die so often in a row before they have opened the model are of no use.
@@ -102,7 +103,7 @@ class ActorCrews:
         )
         self._work = work
         self._count = 0
-        self._crews: list[Crew] = []
+        self._crews: dict[Crew, ActorHand] = {}
         self._coming: list[ActorHand] = []
         self._deaths = 0
         self._left = False
@@ -127,15 +128,29 @@ class ActorCrews:
         for crew in self._crews:
             crew.listen(0.0)
         with self._manifest.transaction():
-            steps = [
-                crew.exchange(scan if crew.is_open and self.stopped is None else None)
-                for crew in self._crews
-            ]
+            steps = [crew.exchange(scan if self._has_hands(crew) else None) for crew in self._crews]
         for crew, step in zip(self._crews, steps, strict=True):
             crew.proceed(step)
             self.stopped = self.stopped or crew.stopped
         # A crew whose actor has died goes when it has written down what was done before.
-        self._crews = [crew for crew in self._crews if crew.is_open or not crew.is_idle]
+        self._crews = {
+            crew: hand for crew, hand in self._crews.items() if crew.is_open or not crew.is_idle
+        }
+        self._lend()
+
+    def _has_hands(self, crew: Crew) -> bool:
+        return crew.is_open and self.stopped is None and not self._crews[crew].is_helping
+
+    @property
+    def _giants(self) -> list[Task]:
+        return [task for crew in self._crews for task in crew.giants]
+
+    def _lend(self) -> None:
+        """Have actors that find nothing to do help with giant pictures."""
+        giants = self._giants
+        for crew, hand in self._crews.items():
+            if crew.is_open and crew.is_idle:
+                hand.help(giants)
 
     def _recruit(self, scan: int) -> None:
         """Start actors while there are pictures that wait and room in the cluster."""
@@ -151,9 +166,10 @@ class ActorCrews:
             scan,
             max(1, capacity),
         )
-        self._left = bool(found["count"]) and self.stopped is None
+        waiting = capacity if self._giants else found["count"]
+        self._left = bool(waiting) and self.stopped is None
         # The first one says what `auto` stands for: the others open the same.
-        wanted = min(capacity, len(self._crews) + found["count"]) if settled else 1
+        wanted = min(capacity, len(self._crews) + waiting) if settled else 1
         if not self._left:
             return
         while len(self._crews) + len(self._coming) < wanted:
@@ -184,7 +200,7 @@ class ActorCrews:
             folder.mkdir()
             crew = self._new(folder, hand)
             crew.open()
-            self._crews.append(crew)
+            self._crews[crew] = hand
 
     def stop_for_disk(self) -> None:
         """Begin nothing more: the disk is full."""
@@ -201,4 +217,4 @@ class ActorCrews:
             crew.end()
         for hand in self._coming:
             hand.end()
-        self._crews, self._coming = [], []
+        self._crews, self._coming = {}, []

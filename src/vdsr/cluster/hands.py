@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from vdsr.cluster.actor import EnlargerActor
@@ -30,12 +31,13 @@ class ActorHand:
         answers, blameless: see there.
         is_open: whether it has answered what it has opened.
         is_dead: whether it has ended.
+        is_helping: whether it is at work on a picture of another one.
     """
 
     def __init__(self, actors: Actors, actor: Any, room: int) -> None:  # noqa: ANN401
         self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self.blameless = False
-        self.is_open = self.is_dead = False
+        self.is_open = self.is_dead = self.is_helping = False
         self.actor = actor
         self._actors = actors
         self._room = room
@@ -44,6 +46,8 @@ class ActorHand:
         self._backlog: deque[Task] = deque()
         self._in_work: dict[int, float] = {}
         self._looked = 0.0
+        self._helped = 0
+        self._help_again = 0.0
 
     def opened(self) -> Answer:
         """What it has opened; waits for it.
@@ -72,6 +76,16 @@ class ActorHand:
             self.answers.put({"begun": task.id})
             self._actors.expect(self, self.actor.do.remote(task.as_dict()))
 
+    def help(self, tasks: Sequence[Task]) -> None:
+        """Have it make strips of one of these pictures of others, unless it is doing so."""
+        now = time.monotonic()
+        if tasks and not (self.is_helping or self.is_dead or now < self._help_again):
+            self.is_helping = True
+            # One after the other: what cannot be helped with must not keep it from the rest.
+            task = tasks[self._helped % len(tasks)]
+            self._helped += 1
+            self._actors.expect(self, self.actor.help.remote(task.as_dict()))
+
     @property
     def begun(self) -> set[int]:
         """The pictures that it has in work, or had when it died."""
@@ -81,6 +95,10 @@ class ActorHand:
         """Take what one of its methods has returned."""
         if not self.is_open:
             self._opened, self.is_open = answer, True
+        elif "helped" in answer:
+            self.is_helping = False
+            if not answer["helped"]:
+                self._help_again = time.monotonic() + _LOOK
         elif "state" in answer:
             self._in_work.pop(answer["id"], None)
             self.answers.put({"ended": answer})
@@ -186,10 +204,11 @@ class Actors:
             hand.look(now)
         if not self._waiting:
             return
-        ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=seconds)
-        if ready:
-            everything = list(self._waiting)
-            ready, _ = self._ray.wait(everything, num_returns=len(everything), timeout=0)
+        everything = list(self._waiting)
+        # Several answers at once are cheaper than one by one; the others keep actors at work.
+        several = max(1, len(everything) // 4)
+        self._ray.wait(everything, num_returns=several, timeout=seconds)
+        ready, _ = self._ray.wait(everything, num_returns=len(everything), timeout=0)
         for answer in ready:
             # One that has died meanwhile is not waited for any more.
             if answer in self._waiting:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +192,10 @@ class Engine:
         if extras is not None:
             extras.check(path, picture.name)
         refuse_existing(path, overwrite=overwrite)
+        with self._kept(picture, path, order) or nullcontext() as kept:
+            return self._make(picture, path, format, order, kept)
+
+    def _kept(self, picture: Picture, path: Path, order: Order) -> KeptStrips | None:
         # Sizes are checked before a float picture is searched for its range.
         sizes = plan_passes(picture.layout.height, picture.layout.width, order.target)
         made_with = {
@@ -201,9 +204,30 @@ class Engine:
             "precision": self.choice.precision,
             "tile": self.tile,
         }
-        strips = kept_strips(picture, path, order, sizes[-1].shape_out, made_with)
-        with strips or nullcontext() as kept:
-            return self._make(picture, path, format, order, kept)
+        return kept_strips(picture, path, order, sizes[-1].shape_out, made_with)
+
+    def help(self, picture: Picture, path: Path, order: Order) -> int:
+        """Make strips of a giant picture that another process is making a file of.
+
+        Args:
+            picture: what is enlarged there.
+            path: the file.
+            order: as it is there.
+
+        Returns:
+            How many strips were made; 0 where there is nothing to help with.
+
+        Raises:
+            UsageError, InputError, OutOfMemory: see `Upscaler.upscale`.
+        """
+        kept = self._kept(picture, path, order)
+        budget = None if kept is None else kept.begun()
+        most = self.max_memory or memory.available() // 2
+        if kept is None or budget is None or budget > most:
+            return 0
+        plan, _ = self._plan(picture, order, budget=self._share(order, budget))
+        given = plan.unrounded() if order.consistent else plan
+        return kept.help(given, picture.strips, budget)
 
     def _make(
         self,
@@ -219,9 +243,7 @@ class Engine:
         if kept is not None:
             begin = budget if self.max_memory else min(budget, _GIANT_MEMORY)
             budget = kept.memory(begin, most=budget)
-        # Interpolating once more, without the network, takes as much beside the tiles.
-        share = 1.0 if extras is None else 0.5
-        plan, values = self._plan(picture, order, budget=int(share * budget))
+        plan, values = self._plan(picture, order, budget=self._share(order, budget))
         check_goal(path, plan.layout, format, overwrite=overwrite)
         if kept is not None:
             given = plan.unrounded() if order.consistent else plan
@@ -253,6 +275,11 @@ class Engine:
             made = (*consistency.notices, *made)
         return plan, (*self._notices(picture, values), *writer.notices, *made)
 
+    @staticmethod
+    def _share(order: Order, budget: int) -> int:
+        # Interpolating once more, without the network, takes as much beside the tiles.
+        return budget if order.extras is None else budget // 2
+
     def _bands(
         self,
         picture: Picture,
@@ -265,8 +292,10 @@ class Engine:
         """The bands of the result; and what makes them consistent, where that is asked for."""
         if order.consistent:
             plan = plan.unrounded()
-        run = plan.run if kept is None else partial(kept.through, plan)
-        bands = run(picture.strips(), order.progress)
+        if kept is None:
+            bands = plan.run(picture.strips(), order.progress)
+        else:
+            bands = kept.through(plan, picture.strips, order.progress)
         if not order.consistent:
             return bands, None
         consistency = Consistency(picture.layout, plan.layout, values, folder)

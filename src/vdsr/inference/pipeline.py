@@ -30,6 +30,8 @@ from vdsr.inference.tiling import Band, Run, Span, run_window
 from vdsr.model.architecture import FloatArray
 
 Progress = Callable[[int], None]
+# Whether a band of the result is wanted, by its number.
+Wanted = Callable[[int], bool]
 
 # Below this opacity a color says nothing: half a step of 8 bits.
 INVISIBLE = 0.5 / 255.0
@@ -130,7 +132,13 @@ class Pass:
     planes: int = 1
 
     def enlarge(
-        self, strips: Iterable[Samples], progress: Progress, *, skip: int = 0, top: int = 0
+        self,
+        strips: Iterable[Samples],
+        progress: Progress,
+        *,
+        skip: int = 0,
+        top: int = 0,
+        wanted: Wanted = lambda _: True,
     ) -> Iterator[Samples]:
         """Enlarge a picture.
 
@@ -139,13 +147,16 @@ class Pass:
             progress: called with the number of px that were finished, after every tile.
             skip: bands of the result that are not wanted, from the top.
             top: row at which `strips` begin; not below `first_row(skip)`.
+            wanted: whether a band is, by its number: asked before each is made.
 
         Yields:
             The bands of the result, `[rows, width, bands]` of `dtype_out`.
         """
         rows = RowBuffer(strips, self.bicubic.rows.length_in, top)
         reach = self._reach()
-        for band in self.bands[skip:]:
+        for number, band in enumerate(self.bands[skip:], skip):
+            if not wanted(number):
+                continue
             low, high = self._needed(band)
             planes = self.values.to_planes(rows.take(low, high), self.alpha)
             if self.alpha:
@@ -243,6 +254,7 @@ class RowBuffer:
             self._end += len(strip)
             if self._end <= low:  # nobody asks for what lies above the first band wanted
                 self._first = self._end
+                self._held.clear()
                 continue
             self._held.append(strip)
         done, self._first = low - self._first, low

@@ -15,7 +15,7 @@ from vdsr.imaging.files import PixelLayout
 from vdsr.imaging.files.decode import Samples
 from vdsr.imaging.resample import Bicubic
 from vdsr.inference import memory
-from vdsr.inference.pipeline import Pass, ValueRange
+from vdsr.inference.pipeline import Pass, ValueRange, Wanted
 from vdsr.inference.target import Target, plan_passes
 from vdsr.inference.tiling import MAX_TILE_PIXELS, Band, Run, TileLimits, plan_tiles
 from vdsr.model.architecture import FloatArray
@@ -97,15 +97,33 @@ class Plan:
             progress: called after every tile, of what is wanted.
             skip: bands of the result that are not wanted, from the top.
         """
+        return self.pick(strips, self.counter(progress, skip=skip), lambda _: True, skip=skip)
+
+    def pick(
+        self, strips: Iterable[Samples], count: Counter, wanted: Wanted, *, skip: int = 0
+    ) -> Iterator[Samples]:
+        """Some bands of the result, from top to bottom.
+
+        Args:
+            strips: of the picture.
+            count: see `counter`.
+            wanted: whether a band is: asked before each is made, and not before.
+            skip: bands that are not wanted, from the top.
+        """
         if skip == len(self.passes[-1].bands):
             return iter(())
-        skips = self._skips(skip)
-        count = _Counter(self._pixels_after(skips), self.memory, progress)
         bands, top = iter(strips), 0
-        for one, first in zip(self.passes, skips, strict=True):
+        skips = self._skips(skip)
+        for one, first in zip(self.passes[:-1], skips, strict=False):
             bands = one.enlarge(bands, count, skip=first, top=top)
             top = one.bands[first].rows.start
-        return bands
+        return self.passes[-1].enlarge(bands, count, skip=skip, top=top, wanted=wanted)
+
+    def counter(self, progress: OnProgress | None, *, skip: int = 0) -> Counter:
+        """What counts the pixels below so many bands, and reports them to `progress`."""
+        last = len(self.passes[-1].bands)
+        total = 0 if skip == last else self._pixels_after(self._skips(skip))
+        return Counter(total, self.memory, progress)
 
     def _skips(self, last: int) -> list[int]:
         """Bands that each pass may leave out, if the last one leaves out so many."""
@@ -127,8 +145,8 @@ def _unchanged(y: FloatArray) -> FloatArray:
     return y
 
 
-class _Counter:
-    """Adds up finished pixels and reports them."""
+class Counter:
+    """Adds up finished pixels and reports them; see `Plan.counter`."""
 
     def __init__(self, total: int, memory: int, report: OnProgress | None) -> None:
         self._total = total
@@ -138,7 +156,9 @@ class _Counter:
         self._start = time.perf_counter()
 
     def __call__(self, pixels: int) -> None:
-        self._done += pixels
+        """Count so many pixels more."""
+        # What others made is counted, too, and what was made twice is no more than all.
+        self._done = min(self._done + pixels, self._total)
         if self._report is not None:
             seconds = time.perf_counter() - self._start
             self._report(

@@ -4,18 +4,22 @@ Beside the goal lies a folder with the finished bands of the result, as raw samp
 manifest: a line of JSON for what they belong to, and one for each strip with its digest.
 Whoever does the same picture again takes what is there, and makes the rest. The bytes of the
 result are those of an unbroken run: the manifest holds the memory that tiles were planned
-for, from which their places follow.
+for, from which their places follow. Others may help with strips further down meanwhile, see
+`vdsr.inference.shared_strips`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -29,10 +33,13 @@ from vdsr.inference.memory import format_size
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.plan import OnProgress, Plan
+from vdsr.inference.shared_strips import SharedStrips, strip_path
 from vdsr.unfinished import claim, sweep
 from vdsr.version import __version__
 
 _MANIFEST, _OWNER = "manifest.jsonl", "owner"
+# Seconds between two looks at a strip that somebody else is making.
+_PATIENCE = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +94,9 @@ def folder_of(goal: Path) -> Path:
 def kept_bytes(goal: Path) -> int:
     """Bytes of the finished strips of a picture; 0 if there are none."""
     try:
-        return sum(path.stat().st_size for path in folder_of(goal).glob("*.raw"))
+        folder = folder_of(goal)
+        strips = (path for kind in ("*.raw", "*.made") for path in folder.glob(kind))
+        return sum(path.stat().st_size for path in strips)
     except OSError:
         return 0
 
@@ -114,6 +123,7 @@ class KeptStrips:
         self._memory: int | None = None
         self._digests: list[str] = []
         self._owner: BinaryIO | None = None
+        self._shared: SharedStrips | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -133,34 +143,58 @@ class KeptStrips:
         trace: TracebackType | None,
     ) -> None:
         """Give them up to the next; when all went well, or nothing is there, they go."""
-        if kind is None or not self._digests:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._shared is not None:
+            self._shared.release()
+        if kind is None or not kept_bytes(self._goal):
+            self._remove()
         else:
             _log.info(
                 "%s: its %d finished strips are kept in %s (%s): the same again goes on with them",
                 self._goal,
-                len(self._digests),
+                sum(1 for kind in ("*.raw", "*.made") for _ in self.folder.glob(kind)),
                 self.folder,
                 format_size(kept_bytes(self._goal)),
             )
         if self._owner is not None:
             self._owner.close()
 
-    def _read(self) -> None:
+    def _remove(self) -> None:
+        """Remove the folder, first its name: who helps must not put anything there any more."""
+        gone = self.folder.with_name(f".vdsr-{secrets.token_hex(16)}.part")
+        with contextlib.suppress(OSError):
+            self.folder.rename(gone)
+        for folder in (self.folder, gone):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _manifest(self) -> tuple[int, list[str]] | None:
+        """Memory and strips, as the manifest has them; None if it is of another picture."""
         try:
             lines = (self.folder / _MANIFEST).read_text("ascii").splitlines()
             head, strips = json.loads(lines[0]), lines[1:]
-            self._memory = int(head.pop("memory"))
+            memory = int(head.pop("memory"))
             del head["strips"]
         except (FileNotFoundError, ValueError, IndexError, KeyError, AttributeError):
-            return self._begin_anew()
+            return None
         # As JSON has it: tuples are lists there.
-        if head != json.loads(json.dumps(self._head)):
+        return (memory, strips) if head == json.loads(json.dumps(self._head)) else None
+
+    def begun(self) -> int | None:
+        """Bytes that the tiles are planned for, where somebody is at work on them."""
+        try:
+            found = self._manifest()
+        except OSError:
+            return None
+        return None if found is None else found[0]
+
+    def _read(self) -> None:
+        found = self._manifest()
+        if found is None:
             return self._begin_anew()
+        self._memory, strips = found
         for line in strips:
             try:
                 digest = json.loads(line)["sha256"]
-                with self._strip(len(self._digests)).open("rb") as file:
+                with strip_path(self.folder, len(self._digests)).open("rb") as file:
                     if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                         break
             except (OSError, ValueError, KeyError, TypeError):
@@ -185,7 +219,7 @@ class KeptStrips:
         Raises:
             OutOfMemory: if it was begun with more.
         """
-        begun = self._memory if self._digests else None
+        begun = self._memory if kept_bytes(self._goal) else None
         if begun is not None and begun > most:
             raise OutOfMemory(
                 f"{self._goal}: it was begun within {format_size(begun)} of memory, and"
@@ -215,7 +249,10 @@ class KeptStrips:
             needed, free = sum(sizes[done:]) + output, shutil.disk_usage(self.folder).free
             if needed > free:
                 self._refuse(needed, free)
-            self._write_manifest({**self._head, "memory": memory, "strips": len(bands)})
+            head = self._planned(plan, memory)
+            self._write_manifest(head)
+            self._shared = SharedStrips(self.folder, head)
+            self._shared.clear(done)
         except OSError as error:
             raise self._error(error) from error
         share = f"; {done} of {len(bands)} strips are there already" if done else ""
@@ -230,11 +267,14 @@ class KeptStrips:
             share,
         )
 
+    def _planned(self, plan: Plan, memory: int) -> dict[str, Any]:
+        return {**self._head, "memory": memory, "strips": len(plan.passes[-1].bands)}
+
     def _sound(self, sizes: list[int]) -> int:
         """How many strips are as they must be; further ones are forgotten."""
         found = 0
         for i, size in enumerate(sizes[: len(self._digests)]):
-            if self._strip(i).stat().st_size != size:
+            if strip_path(self.folder, i).stat().st_size != size:
                 break
             found += 1
         del self._digests[found:]
@@ -247,44 +287,83 @@ class KeptStrips:
         ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def through(
-        self, plan: Plan, strips: Iterable[Samples], progress: OnProgress | None
+        self, plan: Plan, strips: Callable[[], Iterable[Samples]], progress: OnProgress | None
     ) -> Iterator[Samples]:
         """The result from top to bottom: what is there, then what is made, and kept.
 
+        While somebody else is making the strip that is next, one further down is made.
+
         Args:
             plan: of the picture.
-            strips: of it.
+            strips: gives it from top to bottom, afresh each time.
             progress: see `Plan.run`.
 
         Raises:
             OutputError: if a strip cannot be read or written.
         """
-        done = len(self._digests)
-        try:
-            for i in range(done):
-                data = np.frombuffer(self._strip(i).read_bytes(), plan.passes[-1].dtype_out)
-                yield data.reshape(-1, plan.layout.width, plan.layout.bands)
-        except OSError as error:
-            raise self._error(error) from error
-        for band in plan.run(strips, progress, skip=done):
-            self._keep(band)
-            yield band
+        last, done, shared = plan.passes[-1], len(self._digests), self._shared
+        assert shared is not None
+        count = plan.counter(progress, skip=done)
+        mine: set[int] = set()
+        run: Iterator[Samples] | None = None
+        for number, rows in enumerate(band.rows for band in last.bands):
+            while (found := self._kept(number)) is None:
+                if run is None:
+                    run = plan.pick(strips(), count, shared.claim, skip=number)
+                band = next(run, None)
+                if band is None:  # all that is left is in others' hands
+                    run = None
+                    time.sleep(_PATIENCE)
+                    continue
+                mine.add(shared.claimed)
+                with self._errors():
+                    shared.publish(band)
+            if number >= done and number not in mine:
+                count((rows.stop - rows.start) * plan.layout.width)
+            data = np.frombuffer(found, last.dtype_out)
+            yield data.reshape(-1, plan.layout.width, plan.layout.bands)
 
-    def _keep(self, band: Samples) -> None:
-        data = np.ascontiguousarray(band).data.cast("B")
-        try:
-            with self._strip(len(self._digests)).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._digests.append(hashlib.sha256(data).hexdigest())
+    def _kept(self, number: int) -> bytes | None:
+        """A strip that is made, and now kept; None if it is not."""
+        path = strip_path(self.folder, number)
+        with self._errors():
+            if number < len(self._digests):
+                return path.read_bytes()
+            assert self._shared is not None
+            found = self._shared.adopt(number, path)
+            if found is None:
+                return None
+            data, digest = found
+            self._digests.append(digest)
             # Only now that it is on the disk.
             with (self.folder / _MANIFEST).open("a", encoding="ascii") as manifest:
-                manifest.write(self._line(len(self._digests) - 1))
+                manifest.write(self._line(number))
                 manifest.flush()
                 os.fsync(manifest.fileno())
-        except OSError as error:
-            raise self._error(error) from error
+            return data
+
+    def help(self, plan: Plan, strips: Callable[[], Iterable[Samples]], memory: int) -> int:
+        """Make strips for somebody else, who is at work on the picture.
+
+        Args:
+            plan: of the picture.
+            strips: gives it.
+            memory: bytes that it was made for, see `begun`.
+
+        Returns:
+            How many were made: until all are, or somebody has them in hand.
+        """
+        made = 0
+        shared = SharedStrips(self.folder, self._planned(plan, memory))
+        try:
+            for band in plan.pick(strips(), plan.counter(None), shared.claim):
+                shared.publish(band)
+                made += 1
+        except OSError as error:  # it is whole, or given up
+            _log.debug("%s: no more help: %s", self._goal, error)
+        finally:
+            shared.release()
+        return made
 
     def _write_manifest(self, head: dict[str, Any]) -> None:
         draft = self.folder / f"{_MANIFEST}.new"
@@ -298,8 +377,12 @@ class KeptStrips:
     def _line(self, strip: int) -> str:
         return json.dumps({"strip": strip, "sha256": self._digests[strip]}) + "\n"
 
-    def _strip(self, number: int) -> Path:
-        return self.folder / f"{number:06}.raw"
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._error(error) from error
 
     def _error(self, error: OSError) -> OutputError:
         return OutputError(

@@ -26,6 +26,8 @@ _AHEAD = 1.5
 _PATIENCE = 0.1
 # A process that dies so often in a row before any picture has begun is of no use.
 _DEATHS = 3
+# Pixels from which others are asked to help with a picture, where its strips are kept.
+HELPED_PIXELS = 10_000_000
 
 
 class Hand(Protocol):
@@ -63,6 +65,7 @@ class _Held:
     task: Task
     replaces: bool
     begun: bool = False
+    pixels: int = 0  # of its result, as soon as that is known
 
 
 @dataclass
@@ -137,6 +140,12 @@ class Crew:
         """Whether nothing is in progress, and nothing is left to be written down."""
         return not (self._held or self._large or self._ended or self._placed or self._lost)
 
+    @property
+    def giants(self) -> list[Task]:
+        """Pictures in work that are large enough for others to help with."""
+        least = 0 if self._resume else HELPED_PIXELS
+        return [held.task for held in self._held.values() if held.pixels > least]
+
     def step(self, scan: int) -> None:
         """Take notice of what was done, write it down, and claim more.
 
@@ -196,7 +205,10 @@ class Crew:
             held.begun = True
             self._tally.begun(held.lease.id)
         elif "progress" in answer:
-            self._tally.progress(*answer["progress"])
+            id, done, pixels = answer["progress"]
+            self._tally.progress(id, done, pixels)
+            if id in self._held:
+                self._held[id].pixels = pixels
         elif "ended" in answer:
             self._deaths = 0
             outcome = Outcome(**answer["ended"])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vdsr.errors import VdsrError
 from vdsr.inference import cpu, memory
 from vdsr.inference.backends import Backend
 from vdsr.inference.engine import Engine, Result
@@ -107,13 +108,28 @@ class Enlarger:
         except BaseException as error:
             return Outcome(id=task.id, state="failed", error=f"unexpected {error!r}")
 
+    def help(self, task: Task) -> int:
+        """Make strips of a giant picture that somebody else is at work on.
+
+        Args:
+            task: as it is there.
+
+        Returns:
+            How many were made; 0 where there is nothing to help with.
+        """
+        if task.preview or task.options.get("pages") is not None:
+            return 0
+        try:
+            with self._pictures:
+                order = _order(task, None)
+                picture = opened_file(Path(task.source), order.page)
+                engine = replace(self._engine(picture, order), max_memory=self._memory)
+                return engine.help(picture, Path(task.goal), order)
+        except (VdsrError, OSError):  # whoever is at work on it meets it, too, and says so
+            return 0
+
     def _enlarge(self, task: Task, progress: OnProgress) -> Result:
-        options = dict(task.options)
-        if options.get("fit") is not None:
-            options["fit"] = tuple(options["fit"])  # which JSON does not know
-        order = Order.of(options, caller="upscale", progress=progress)
-        # Strips outlive this process, whose work folder does not.
-        order = replace(order, kept_for=Path(task.goal))
+        order = _order(task, progress)
         source, made = Path(task.source), Path(task.made)
 
         def engine_for(picture: Picture) -> Engine:
@@ -138,6 +154,15 @@ class Enlarger:
             ),
         )
         return replace(engine, network=network)
+
+
+def _order(task: Task, progress: OnProgress | None) -> Order:
+    options = dict(task.options)
+    if options.get("fit") is not None:
+        options["fit"] = tuple(options["fit"])  # which JSON does not know
+    order = Order.of(options, caller="upscale", progress=progress)
+    # Strips outlive this process, whose work folder does not.
+    return replace(order, kept_for=Path(task.goal))
 
 
 def _preview(engine: Engine, picture: Picture, made: Path, order: Order) -> Result:
