@@ -119,6 +119,14 @@ def _codecs(source: Path, made: Path) -> dict[str, float]:
     return found
 
 
+def _done(actor: EnlargerActor, task: Task) -> dict[str, Any]:
+    ended = actor.exchange([task.as_dict()], 1)["ended"]
+    while not ended:
+        ended = actor.exchange([], 1)["ended"]
+    outcome: dict[str, Any] = ended[0]
+    return outcome
+
+
 def _work(jobs: list[Job], folder: Path, barrier: Any, answers: Any) -> None:  # noqa: ANN401
     """In a process of its own: do pictures one by one, and say what each took."""
     actors = {}
@@ -133,7 +141,7 @@ def _work(jobs: list[Job], folder: Path, barrier: Any, answers: Any) -> None:  #
     for number, (model, precision, source, codecs) in enumerate(jobs):
         task = task_of(number, source, folder, "png")
         begun, used = time.perf_counter(), time.process_time()
-        outcome = actors[model, precision].do(task.as_dict())
+        outcome = _done(actors[model, precision], task)
         if outcome["state"] != DONE:
             sys.exit(f"{source}: {outcome['error']}")
         found.append(

@@ -178,22 +178,19 @@ class IdleActor:
         """See `EnlargerActor`."""
         return {"opened": {"workers": 4}}
 
-    def do(self, task: dict[str, Any]) -> dict[str, Any]:
+    def exchange(self, tasks: list[dict[str, Any]], _: int) -> dict[str, Any]:
         """See `EnlargerActor`."""
-        return Outcome(id=task["id"], state=DONE).as_dict()
-
-    def progress(self) -> dict[int, tuple[int, int]]:
-        """See `EnlargerActor`."""
-        return {}
+        ended = [Outcome(id=task["id"], state=DONE).as_dict() for task in tasks]
+        return {"ended": ended, "progress": {}}
 
 
 class BusyActor(IdleActor):
     """Stands in for an actor that will be at work for long."""
 
-    def do(self, task: dict[str, Any]) -> dict[str, Any]:
+    def exchange(self, tasks: list[dict[str, Any]], _: int) -> dict[str, Any]:
         """See `EnlargerActor`."""
         time.sleep(600)
-        return task
+        return {"ended": tasks, "progress": {}}
 
 
 def driver(count: int, pending: list[int]) -> dict[str, Any]:
@@ -263,11 +260,11 @@ def _per_picture(ray: Any, options: ClusterOptions, count: int) -> dict[str, flo
 def _look(ray: Any, options: ClusterOptions, pending: int) -> float:  # noqa: ANN401
     """Main thread's seconds of `Actors.wait` when so many answers are waited for."""
     actors, hand = _with(BusyActor, ray, options)
-    for i in range(pending):
-        actors.expect(hand, hand.actor.do.remote({"id": i}))
+    for _ in range(pending):
+        actors.expect(hand, hand.actor.exchange.remote([], 1))
     found = []
     for _ in range(15):
-        actors.expect(hand, ray.put({}))
+        actors.expect(hand, ray.put({"ended": [], "progress": {}}))
         used = time.thread_time()
         actors.wait(0.05)
         found.append(time.thread_time() - used)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +15,9 @@ from vdsr.jobs.child import Answer, opened_of
 from vdsr.jobs.enlarger import PER_THREAD
 from vdsr.jobs.picture import Task
 
-# Seconds between two looks at how far large pictures are.
 _LOOK = 1.0
+# Calls at once of an actor that has pictures in work and gets more.
+_EXCHANGES = 2
 
 
 class ActorHand:
@@ -25,7 +26,7 @@ class ActorHand:
     Args:
         actors: who waits for its answers.
         actor: Ray's handle.
-        room: pictures that it may have in work at once.
+        room: pictures that it has in work at once.
 
     Attributes:
         answers, blameless: see there.
@@ -40,12 +41,12 @@ class ActorHand:
         self.is_open = self.is_dead = self.is_helping = False
         self.actor = actor
         self._actors = actors
-        self._room = room
+        self._enough = max(1, room // 2)
         self._opened: Answer = {}
         self._death = ""
-        self._backlog: deque[Task] = deque()
-        self._in_work: dict[int, float] = {}
-        self._looked = 0.0
+        self._backlog: list[Task] = []
+        self._in_work: set[int] = set()
+        self._exchanges = 0
         self._helped = 0
         self._help_again = 0.0
 
@@ -65,16 +66,20 @@ class ActorHand:
     def do(self, task: Task) -> None:
         """Have a picture done."""
         self._backlog.append(task)
-        self._send()
 
-    def _send(self) -> None:
-        # No more than it can begin at once: whatever is sent is begun, which is what counts
-        # where it dies.
-        while self._backlog and len(self._in_work) < self._room and not self.is_dead:
-            task = self._backlog.popleft()
-            self._in_work[task.id] = time.monotonic()
+    def exchange(self) -> None:
+        """Send what is to be done, all at once, and ask for what is done."""
+        if self.is_dead or self._exchanges >= (_EXCHANGES if self._backlog else 1):
+            return
+        tasks, self._backlog = self._backlog, []
+        # Whatever is sent counts as begun where it dies: it may be.
+        for task in tasks:
+            self._in_work.add(task.id)
             self.answers.put({"begun": task.id})
-            self._actors.expect(self, self.actor.do.remote(task.as_dict()))
+        if self._in_work:
+            self._exchanges += 1
+            sent = [task.as_dict() for task in tasks]
+            self._actors.expect(self, self.actor.exchange.remote(sent, self._enough))
 
     def help(self, tasks: Sequence[Task]) -> None:
         """Have it make strips of one of these pictures of others, unless it is doing so."""
@@ -89,7 +94,7 @@ class ActorHand:
     @property
     def begun(self) -> set[int]:
         """The pictures that it has in work, or had when it died."""
-        return set(self._in_work)
+        return self._in_work
 
     def hear(self, answer: Any) -> None:  # noqa: ANN401 - what the actor's methods return
         """Take what one of its methods has returned."""
@@ -99,21 +104,13 @@ class ActorHand:
             self.is_helping = False
             if not answer["helped"]:
                 self._help_again = time.monotonic() + _LOOK
-        elif "state" in answer:
-            self._in_work.pop(answer["id"], None)
-            self.answers.put({"ended": answer})
-            self._send()
         else:
-            for id, (done, total) in answer.items():
+            self._exchanges -= 1
+            for outcome in answer["ended"]:
+                self._in_work.discard(outcome["id"])
+                self.answers.put({"ended": outcome})
+            for id, (done, total) in answer["progress"].items():
                 self.answers.put({"progress": [id, done, total]})
-
-    def look(self, now: float) -> None:
-        """Ask how far it is, if it has long been at work on something."""
-        if now - self._looked < _LOOK or not self._in_work:
-            return
-        self._looked = now
-        if now - min(self._in_work.values()) >= _LOOK:
-            self._actors.expect(self, self.actor.progress.remote())
 
     def die(self, death: str, *, blameless: bool) -> None:
         """It has ended."""
@@ -153,6 +150,7 @@ class Actors:
         few = min((cpus for cpus in most if cpus > 0), default=1)
         self._cpus = options.actor_cpus or min(DEFAULT_CPUS, few)
         self.threads = threads or self._cpus
+        self._hands: list[ActorHand] = []
         self._waiting: dict[Any, ActorHand] = {}
         self._class = ray.remote(EnlargerActor)
         if not self.capacity():
@@ -183,9 +181,10 @@ class Actors:
             # One that has died is replaced by whoever knows what it had in work.
             max_restarts=0,
             max_task_retries=0,
-            max_concurrency=room + 1,
+            max_concurrency=_EXCHANGES + 1,  # and helping
         ).remote()
         hand = ActorHand(self, actor, room)
+        self._hands.append(hand)
         self.expect(hand, actor.open.remote(order))
         return hand
 
@@ -194,21 +193,22 @@ class Actors:
         self._waiting[answer] = hand
 
     def wait(self, seconds: float) -> None:
-        """Wait for answers, so many seconds at most, and hand them on.
+        """Send what is to be done; wait for answers, so long at most, and hand them on.
+
+        Args:
+            seconds: how long.
 
         Raises:
             ClusterError: if this program cannot run in the cluster.
         """
-        now = time.monotonic()
-        for hand in set(self._waiting.values()):
-            hand.look(now)
+        for hand in self._hands:
+            hand.exchange()
         if not self._waiting:
             return
-        everything = list(self._waiting)
-        # Several answers at once are cheaper than one by one; the others keep actors at work.
-        several = max(1, len(everything) // 4)
-        self._ray.wait(everything, num_returns=several, timeout=seconds)
-        ready, _ = self._ray.wait(everything, num_returns=len(everything), timeout=0)
+        ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=seconds)
+        if ready:
+            everything = list(self._waiting)
+            ready, _ = self._ray.wait(everything, num_returns=len(everything), timeout=0)
         for answer in ready:
             # One that has died meanwhile is not waited for any more.
             if answer in self._waiting:
@@ -238,5 +238,7 @@ class Actors:
         self._ray.kill(hand.actor)
 
     def _forget(self, hand: ActorHand) -> None:
+        with contextlib.suppress(ValueError):
+            self._hands.remove(hand)
         for answer in [answer for answer, one in self._waiting.items() if one is hand]:
             del self._waiting[answer]
