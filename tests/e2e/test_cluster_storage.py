@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from mixed_folder import mixed_folder, start, tree
 from networks import small_network
 from ray_cluster import PATIENCE, RayCluster, wait
 from s3_server import BUCKET, environment, s3_server
-from vdsr.cluster import stored_listing
+from vdsr.cluster import stored_job, stored_listing
+from vdsr.cluster.hands import Actors
 from vdsr.cluster.storage import Object, Storage
 from vdsr.cluster.stored_listing import Listing, Outputs
 from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
@@ -158,6 +160,70 @@ def test_a_picture_that_kills_its_actor(cluster: RayCluster, storage: None, job:
         code, (line,) = ended(start(*command))
         assert (code, "killer.png: in quarantine" in line) == (1, True)
         assert set(outputs("left")) == {f"{name}_x4.png" for name in ("a", "b", "c", "x")}
+
+    # It is tried again where that is asked for, and kills again.
+    failed = json.loads(Storage(f"s3://{BUCKET}/left").read(".vdsr/failed/killer.png") or b"")
+    code, (line,) = ended(start(*command, "--retry-failed"))
+    assert (code, "killer.png: in quarantine" in line) == (1, True)
+    again = json.loads(Storage(f"s3://{BUCKET}/left").read(".vdsr/failed/killer.png") or b"")
+    assert again["time"] > failed["time"]
+
+
+@pytest.mark.slow
+def test_watching_takes_what_comes(cluster: RayCluster, storage: None, job: Path):
+    source, goal = Storage(f"s3://{BUCKET}/watched"), Storage(f"s3://{BUCKET}/seen")
+    (picture, other, *_) = sorted((job / "whole").rglob("*.png"))
+    source.write("broken.png", b"no picture")
+    place = (source.address, goal.address, "-s", "2", "-m", job / "small.onnx", "--watch")
+    options = ("--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    process = start("upscale", *place, *options)
+    for name, path in (("late.png", picture), ("later.png", other), ("broken.png", other)):
+        source.upload(name, path, {})
+        made = f"{name.removesuffix('.png')}_x2.png"
+        wait(lambda made=made: made in outputs("seen"))
+    before = outputs("seen")
+    time.sleep(1.1)  # times of objects are whole seconds
+    source.upload("late.png", other, {})
+    wait(lambda: outputs("seen")["late_x2.png"] > before["late_x2.png"])
+    assert goal.read("late_x2.png") == goal.read("later_x2.png")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE)[0] == ""
+    assert process.returncode == 130
+
+
+def test_few_pictures_of_other_drivers_are_held(monkeypatch: pytest.MonkeyPatch):
+    """All is listed again, where there are more, and what others have done is counted."""
+    monkeypatch.setattr(stored_job, "_LOOK", 0.01)
+    monkeypatch.setattr(stored_job, "_AHEAD", 300)
+    held: list[int] = []
+
+    class Listed(Listing):
+        times = 0
+
+        def pictures(self) -> Iterator[Object]:
+            Listed.times += 1
+            self.found = 3000
+            if Listed.times > 1:
+                self.done = 2999
+            for i in range(3000 if Listed.times == 1 else 1):
+                yield Object(f"{i:04}.png", 1, datetime.now(), "")
+
+    def claim(source: Object, _: str) -> Claim:
+        held.append(len(run._taken))
+        failed = source.name == "0000.png"
+        return Claim(FAILED, "broken") if failed else Claim(TAKEN)
+
+    goal = cast("Storage", SimpleNamespace(address="s3://x/out", at=lambda name: name))
+    state = cast("StoredState", SimpleNamespace(claim=claim, opened=lambda: None))
+    actors = cast("Actors", SimpleNamespace(wait=time.sleep, threads=1))
+    listing = Listed(goal, goal, state, JobSettings(scale=2), RunOptions().selection)
+    run = stored_job._Run(listing, RunOptions(), actors, lambda _: None)
+    report, failures = run.run()
+    assert max(held) <= stored_job._HELD < 3000
+    assert Listed.times == 2
+    assert failures == [("0000.png", "broken")]
+    assert (report.balance.done, report.balance.failed) == (2999, 1)
+    assert report.balance.is_even
 
 
 def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from vdsr.jobs.balance import Balance
 from vdsr.jobs.leases import QUARANTINED
 from vdsr.jobs.picture import DISK_FULL, Outcome, Task
 from vdsr.jobs.picture import DONE as MADE
-from vdsr.jobs.progress import OTHERS, WORKING, Tally
+from vdsr.jobs.progress import OTHERS, WATCHING, WORKING, Tally
 from vdsr.jobs.runner import JobReport, RunOptions, Show
 from vdsr.jobs.settings import JobSettings
 
@@ -31,15 +31,20 @@ _REQUESTS = 64
 # Pictures that are claimed, at least, before actors ask for them; others' drivers want some, too.
 _AHEAD = 16
 _PATIENCE = 0.05
-# Seconds between two looks at what other drivers have.
+# Seconds between two looks at what other drivers have, or at whether there are new pictures.
 _LOOK = 2.0
+# Pictures of other drivers that are held, to be looked at again. If there are more, all is listed
+# again, which takes so much of the time at most, but no longer apart than so many seconds.
+_HELD = 1000
+_LISTING_SHARE = 0.1
+_LONGEST = 300.0
 
 
 @dataclass
 class _Counts:
     done: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    quarantined: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    quarantined: set[str] = field(default_factory=set)
 
 
 def run_stored(
@@ -59,7 +64,7 @@ def run_stored(
     Args:
         source, goal: addresses, see `Storage`.
         settings: what is done with each picture.
-        options: how the job is run; `watch` and `redo` are not for addresses.
+        options: how the job is run; `redo` is not for addresses.
         cluster: which one.
         show: called several times a second.
 
@@ -98,43 +103,71 @@ class _Run:
     ) -> None:
         self._listing, self._settings = listing, listing.settings
         self._source, self._goal, self._state = listing.source, listing.goal, listing.state
-        self._show = show
+        self._show, self._watch = show, options.watch
         self._tally = Tally()
         self._counts = _Counts()
         self._seats = Seats(actors, listing.state, listing.settings, options, self._tally)
         self._waiting: dict[Future[Any], Callable[[Any], None]] = {}
         self._claiming = 0
         self._claimed: deque[Picture] = deque()
+        # Pictures of other drivers, and whether there were more than are held.
         self._taken: dict[str, Object] = {}
+        self._forgotten = False
         self._numbers = 0
         self._stopped: str | None = None
 
     def run(self) -> tuple[JobReport, list[tuple[str, str]]]:
-        feed = self._listing.pictures()
-        looked = 0.0
-        exhausted = False
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="vdsr-storage") as pool:
             try:
                 while True:
-                    while not exhausted and self._has_room:
-                        candidate = next(feed, None)
-                        if candidate is None or self._stopped:
-                            exhausted = True
-                            break
-                        self._claim(pool, candidate)
-                    if not self._busy:
-                        if not self._taken or self._stopped:
-                            break
-                        if time.monotonic() - looked >= _LOOK:
-                            looked = time.monotonic()
-                            for one in list(self._taken.values())[: 4 * _AHEAD]:
-                                del self._taken[one.name]
-                                self._claim(pool, one)
-                    self._turn(pool)
+                    listing = self._work_off(pool)
+                    if self._stopped or not (self._forgotten or self._watch):
+                        break
+                    self._wait(listing / _LISTING_SHARE)
+                    # What was found to be done, or skipped, is found again.
+                    self._listing = replace(self._listing, found=0, done=0, skipped={})
+                    self._counts.done, self._forgotten = 0, False
             finally:
                 self._seats.end()
                 pool.shutdown(cancel_futures=True)
-        return self._report(), sorted(self._counts.failures)
+        return self._report(), sorted(self._counts.failures.items())
+
+    def _work_off(self, pool: ThreadPoolExecutor) -> float:
+        """Do what is listed, and wait for what others do of it, if it is little.
+
+        Returns:
+            Seconds that the listing took.
+        """
+        feed = self._listing.pictures()
+        looked = listing = 0.0
+        exhausted = False
+        while True:
+            while not exhausted and self._has_room:
+                begun = time.monotonic()
+                candidate = next(feed, None)
+                listing += time.monotonic() - begun
+                if candidate is None or self._stopped:
+                    exhausted = True
+                    break
+                self._claim(pool, candidate)
+            if not self._busy:
+                if not self._taken or self._stopped or self._forgotten:
+                    break
+                if time.monotonic() - looked >= _LOOK:
+                    looked = time.monotonic()
+                    for one in list(self._taken.values())[: 4 * _AHEAD]:
+                        del self._taken[one.name]
+                        self._claim(pool, one)
+            self._turn(pool)
+        self._taken.clear()
+        return listing
+
+    def _wait(self, seconds: float) -> None:
+        """Until all is listed again."""
+        end = time.monotonic() + min(max(_LOOK, seconds), _LONGEST)
+        while time.monotonic() < end:
+            self._tell(OTHERS if self._forgotten else WATCHING)
+            time.sleep(_LOOK / 8)
 
     @property
     def _has_room(self) -> bool:
@@ -168,7 +201,10 @@ class _Run:
             elif claim.verdict == DONE:
                 self._counts.done += 1
             elif claim.verdict == TAKEN:
-                self._taken[one.name] = one
+                if len(self._taken) < _HELD:
+                    self._taken[one.name] = one
+                else:
+                    self._forgotten = True
             else:
                 assert claim.verdict == FAILED
                 self._fail(one, claim.error, quarantined=claim.quarantined)
@@ -191,7 +227,9 @@ class _Run:
             error = QUARANTINED.format(death=death)
             self._write(pool, partial(self._state.failed, picture.source, error, quarantined=True))
             self._fail(picture.source, error, quarantined=True)
-        phase = OTHERS if self._taken and not self._busy else WORKING
+        self._tell(OTHERS if self._taken and not self._busy else WORKING)
+
+    def _tell(self, phase: str) -> None:
         self._show(self._tally.progress_of(phase, len(self._claimed) + len(self._taken), 0))
 
     def _end(self, pool: ThreadPoolExecutor, picture: Picture, outcome: Outcome) -> None:
@@ -201,6 +239,7 @@ class _Run:
         if outcome.state == MADE:
             self._tally.done += 1
             self._counts.done += 1
+            self._redeem(one)
             self._write(pool, partial(self._state.made, one, picture.output, outcome))
         elif outcome.state == DISK_FULL:
             self._stopped = f"the disk of an actor is full: {outcome.error}"
@@ -214,9 +253,17 @@ class _Run:
         self._waiting[pool.submit(write)] = lambda _: None
 
     def _fail(self, one: Object, error: str, *, quarantined: bool) -> None:
-        self._counts.failures.append((self._source.at(one.name), error))
-        self._counts.quarantined += quarantined
-        self._tally.failed += 1
+        address = self._source.at(one.name)
+        self._tally.failed += address not in self._counts.failures
+        self._counts.failures[address] = error
+        if quarantined:
+            self._counts.quarantined.add(address)
+
+    def _redeem(self, one: Object) -> None:
+        """It has failed before, and was replaced."""
+        address = self._source.at(one.name)
+        self._tally.failed -= self._counts.failures.pop(address, None) is not None
+        self._counts.quarantined.discard(address)
 
     def _report(self) -> JobReport:
         counts, listing = self._counts, self._listing
@@ -234,7 +281,7 @@ class _Run:
                 inputs=listing.found,
                 done=done,
                 failed=failed,
-                quarantined=counts.quarantined,
+                quarantined=len(counts.quarantined),
                 skipped=listing.skipped,
                 left=listing.found - done - failed - skipped,
                 faults=(),

@@ -29,7 +29,6 @@ def check_places(
         UsageError: if it cannot.
     """
     for asked, name in (
-        (options.watch, "watch"),
         (options.redo, "redo"),
         (settings.residual, "residual"),
         (settings.compare, "report"),
