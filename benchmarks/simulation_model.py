@@ -7,7 +7,8 @@ An actor that dies leaves what it had in work under suspicion, to be done one by
 that has nothing else; a picture that brings down two is in quarantine. A machine that dies leaves
 its pictures to the next actor. A driver that dies takes its actors with it, and begins again at
 the top of its listing. Several drivers have either a part of the pictures each, or all of them
-the same listing, where the lease of another is met, and looked at again at the end.
+the same listing, where the lease of another is met, and looked at again at the end: a thousand
+of them are held, and where there were more, all is listed again.
 
 Left out: the way of bytes from and to storage (an actor has more pictures in work than cores,
 so that it is hidden while the network suffices), and the order in which tiles take turns.
@@ -44,6 +45,10 @@ from simulation_workers import (
 _TURN_SECONDS = 0.25
 _LOOK_AGAIN = 2.0
 _AGAIN_AT_ONCE = 64
+_HELD = 1000
+# A listing takes so much of the time between two at most, but no longer than so many seconds.
+_LISTING_SHARE = 0.1
+_LONGEST = 300.0
 _SAMPLES = 200
 
 
@@ -169,7 +174,10 @@ class Simulation(Failures):
             if state == FREE:
                 driver.claimed.append(picture)
             elif state == LEASED:
-                driver.taken.append(picture)
+                if len(driver.taken) < _HELD:
+                    driver.taken.append(picture)
+                else:
+                    driver.forgotten = True
         self._recruit(driver)
         self._give(driver)
         while not driver.exhausted and (
@@ -183,7 +191,7 @@ class Simulation(Failures):
         if driver.exhausted and not driver.claiming and not driver.claimed:
             self._near_the_end(driver)
         work += (driver.pages - begun_pages) * fleet.page_seconds
-        self._push(now + max(_TURN_SECONDS, work), TURN, driver.number, feed)
+        self._push(now + max(_TURN_SECONDS, work), TURN, driver.number, driver.feed)
 
     def _hear(self, driver: Driver) -> float:
         """Take what has ended; returns seconds that this takes."""
@@ -261,6 +269,19 @@ class Simulation(Failures):
                 self._update(a)
             driver.busy_when_drained = sum(self._busy[a] for a in driver.actors)
         if driver.held or driver.single:
+            return
+        if driver.forgotten:
+            pages = 2 * (driver.last - driver.first) / self.fleet.page
+            listing = pages * self.fleet.page_seconds
+            if driver.looked < driver.drained:
+                driver.looked = self.now
+            if self.now - driver.looked >= min(
+                max(_LOOK_AGAIN, listing / _LISTING_SHARE), _LONGEST
+            ):
+                driver.taken.clear()
+                driver.forgotten = driver.exhausted = False
+                driver.drained = None
+                driver.feed = self._candidates(driver)
             return
         if driver.taken:
             if self.now - driver.looked >= _LOOK_AGAIN:

@@ -116,8 +116,8 @@ def requests(input_bytes: int, output_bytes: int, listed: int) -> dict[str, Any]
         output = os.urandom(output_bytes)
         there.upload("1.png", source, {})
         one, two = (StoredState(back, overwrite=False, retry=False) for _ in range(2))
-        one.begin(JobSettings(scale=SCALE))
-        two.begin(JobSettings(scale=SCALE))
+        one.begin(JobSettings(scale=SCALE), "s3://pictures/in")
+        two.begin(JobSettings(scale=SCALE), "s3://pictures/in")
         (found,) = there.list()
         figures: dict[str, dict[str, int]] = {}
 

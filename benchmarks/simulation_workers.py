@@ -40,6 +40,7 @@ class Driver:
     pool: list[float] = field(default_factory=list)
     single: deque[int] = field(default_factory=deque)
     taken: deque[int] = field(default_factory=deque)
+    forgotten: bool = False
     crashes: dict[int, int] = field(default_factory=dict)
     inbox: list[tuple[int, int]] = field(default_factory=list)
     open_seats: list[int] = field(default_factory=list)

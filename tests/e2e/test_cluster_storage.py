@@ -26,6 +26,7 @@ from s3_server import BUCKET, environment, s3_server
 from vdsr.cluster import stored_job, stored_listing
 from vdsr.cluster.hands import Actors
 from vdsr.cluster.storage import Object, Storage
+from vdsr.cluster.stored import JOB, SOURCE, TAG
 from vdsr.cluster.stored_listing import Listing, Outputs
 from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
 from vdsr.errors import UsageError
@@ -156,17 +157,67 @@ def test_a_picture_that_kills_its_actor(cluster: RayCluster, storage: None, job:
     upload(folder, "killing")
     place = (f"s3://{BUCKET}/killing", f"s3://{BUCKET}/left", "-m", job / "small.onnx")
     command = ("upscale", *place, "--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    code, (line,) = ended(start("status", f"s3://{BUCKET}/left"))
+    assert (code, "there is no job" in line) == (1, True)
     for _ in range(2):  # the second time by the record alone
         code, (line,) = ended(start(*command))
         assert (code, "killer.png: in quarantine" in line) == (1, True)
         assert set(outputs("left")) == {f"{name}_x4.png" for name in ("a", "b", "c", "x")}
 
+    process = start("status", f"s3://{BUCKET}/left", "--json")
+    found = json.loads(process.communicate(timeout=PATIENCE)[0])
+    assert process.returncode == 0
+    assert (found["done"], found["failed"], found["quarantined"], found["in_work"]) == (4, 1, 1, 0)
+    assert (found["input"], found["workers"]) == (place[0], [])
+    (failure,) = found["failures"]
+    assert failure["input"] == f"{place[0]}/killer.png"
     # It is tried again where that is asked for, and kills again.
     failed = json.loads(Storage(f"s3://{BUCKET}/left").read(".vdsr/failed/killer.png") or b"")
     code, (line,) = ended(start(*command, "--retry-failed"))
     assert (code, "killer.png: in quarantine" in line) == (1, True)
     again = json.loads(Storage(f"s3://{BUCKET}/left").read(".vdsr/failed/killer.png") or b"")
     assert again["time"] > failed["time"]
+
+
+@pytest.mark.slow
+def test_a_job_starts_over(cluster: RayCluster, storage: None, job: Path, tmp_path: Path):
+    folder, goal = job / "few", Storage(f"s3://{BUCKET}/over")
+    folder.mkdir()
+    for i, path in enumerate(sorted((job / "whole").rglob("*.png"))[:3]):
+        (folder / f"{i}.png").write_bytes(path.read_bytes())
+    upload(folder, "few")
+    other = tmp_path / "other.onnx"
+    other.write_bytes(small_network(seed=5).data)
+    place = (f"s3://{BUCKET}/few", goal.address, "-s", "2")
+    options = ("--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    assert ended(start("upscale", *place, "-m", job / "small.onnx", *options)) == (0, [])
+    before = {name: goal.read(name) for name in outputs("over")}
+    again = ("upscale", *place, "-m", other, *options)
+    code, (line,) = ended(start(*again))
+    assert (code, "made with other settings: model was" in line) == (2, True)
+    # Another driver is at work, or seems to be.
+    state = StoredState(goal, overwrite=False, retry=False)
+    state.begin(JobSettings(scale=2, model=str(job / "small.onnx")), place[0])
+    code, (line,) = ended(start(*again, "--redo"))
+    assert (code, "another driver is at work there" in line) == (2, True)
+    # One that is killed while it forgets what is done: the old job goes on with what is there.
+    goal.delete_all(".vdsr/done")
+    assert state.claim(Object("0.png", 1, datetime.now(), _tag("few", "0.png")), "0_x2.png") == (
+        Claim(DONE)
+    )
+    state.leave()
+    assert len(plan(*place, "--redo")) == 3
+    assert ended(start(*again, "--redo")) == (0, [])
+    after = {name: goal.read(name) for name in outputs("over")}
+    assert set(after) == set(before)
+    assert all(after[name] != before[name] for name in before)
+    times = outputs("over")
+    assert ended(start(*again)) == (0, [])
+    assert outputs("over") == times  # nothing was left to be done
+
+
+def _tag(name: str, of: str) -> str:
+    return next(one.tag for one in Storage(f"s3://{BUCKET}/{name}").list() if one.name == of)
 
 
 @pytest.mark.slow
@@ -182,6 +233,10 @@ def test_watching_takes_what_comes(cluster: RayCluster, storage: None, job: Path
         made = f"{name.removesuffix('.png')}_x2.png"
         wait(lambda made=made: made in outputs("seen"))
     before = outputs("seen")
+    process_of_status = start("status", goal.address)
+    told, _ = process_of_status.communicate(timeout=PATIENCE)
+    assert "done, 0 failed" in told.splitlines()[0]
+    assert told.splitlines()[1] == f"at work: process {process.pid}"
     time.sleep(1.1)  # times of objects are whole seconds
     source.upload("late.png", other, {})
     wait(lambda: outputs("seen")["late_x2.png"] > before["late_x2.png"])
@@ -239,20 +294,22 @@ def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     with s3_server(port, seed=3):
         goal = Storage(f"s3://{BUCKET}/out")
         one, two = (StoredState(goal, overwrite=False, retry=False) for _ in range(2))
-        one.begin(JobSettings(scale=2))
-        two.begin(JobSettings(scale=2))
+        one.begin(JobSettings(scale=2), "s3://x/in")
+        two.begin(JobSettings(scale=2), "s3://x/in")
         with pytest.raises(UsageError, match="scale was 2, and is 3"):
-            two.begin(JobSettings(scale=3))
+            two.begin(JobSettings(scale=3), "s3://x/in")
         a = Object("ä b/1.png", 1, datetime.now(), "tag")
         assert one.claim(a, "ä b/1_x2.png").verdict == MINE
         assert two.claim(a, "ä b/1_x2.png").verdict == TAKEN
         one.leave()  # without having given it back: as if it had died
         assert two.claim(a, "ä b/1_x2.png").verdict == MINE
         # The output is there, and its driver dies before it says so: it is not made again.
-        goal.upload("ä b/1_x2.png", tmp_path / "made", {"vdsr-source": a.name, "vdsr-tag": "tag"})
+        goal.upload(
+            "ä b/1_x2.png", tmp_path / "made", {SOURCE: a.name, TAG: "tag", JOB: two.job_id}
+        )
         two.leave()
         three = StoredState(goal, overwrite=False, retry=False)
-        three.begin(JobSettings(scale=2))
+        three.begin(JobSettings(scale=2), "s3://x/in")
         assert three.claim(a, "ä b/1_x2.png").verdict == DONE
         assert [found.name for found in three.done()] == [a.name]
         assert three.claim(dataclasses.replace(a, tag="changed"), "ä b/1_x2.png").verdict == MINE
@@ -264,7 +321,7 @@ def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         assert goal.read("2_x2.png") == b"made"
         # A crash outlives the driver that saw it, for those that begin later and for others.
         four = StoredState(goal, overwrite=False, retry=False)
-        four.begin(JobSettings(scale=2))
+        four.begin(JobSettings(scale=2), "s3://x/in")
         c = dataclasses.replace(a, name="3.png")
         assert three.claim(c, "3_x2.png") == Claim(MINE)
         three.crashed(c, 1)
@@ -273,7 +330,7 @@ def test_who_has_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         four.release(c.name)
         four.leave()
         five = StoredState(goal, overwrite=False, retry=False)
-        five.begin(JobSettings(scale=2))
+        five.begin(JobSettings(scale=2), "s3://x/in")
         assert five.claim(c, "3_x2.png") == Claim(MINE, crashes=1)
         five.failed(c, "it cannot be done", quarantined=True)
         assert not list(goal.list(".vdsr/crashed"))
@@ -326,8 +383,6 @@ def test_addresses_that_cannot_be():
     command = ("upscale", "ftp://x/in", "ftp://x/out", "--cluster", "local")
     code, (line,) = ended(start(*command))
     assert (code, "addresses of storage that are known: s3://" in line) == (2, True)
-    code, (line,) = ended(start("status", "s3://x/out"))
-    assert (code, "--dry-run' says what is left" in line) == (2, True)
     code, (line,) = ended(start("upscale", "s3://x/in", "s3://x/out"))
     assert (code, "--cluster local" in line) == (2, True)
     code, (line,) = ended(start("upscale", os.curdir, "s3://x/out", "--cluster", "local"))

@@ -153,7 +153,10 @@ def _say_interrupted(output: Path, settings: JobSettings) -> bool:
 
 
 def status(
-    folder: Annotated[str, typer.Argument(metavar="OUT_FOLDER", help="Where a job has run.")],
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="OUT_FOLDER", help="Where a job has run, or address of storage."),
+    ],
     check: Annotated[
         bool, typer.Option("--check", help="Read every output, and compare it with its digest.")
     ] = False,
@@ -168,12 +171,15 @@ def status(
     from vdsr.jobs.manifest import open_manifest
     from vdsr.jobs.others import Others
 
-    if is_address(folder):
-        raise UsageError(
-            f"{folder}: of addresses of storage, 'vdsr upscale IN OUT --dry-run' says what is left"
-        )
-    output = Path(folder)
     check_outputs(json=json, overwrite=overwrite)
+    if is_address(folder):
+        if check:
+            raise UsageError(f"{folder}: --check is for folders, and not for addresses of storage")
+        from vdsr.cli.stored import status_stored
+
+        status_stored(folder, json=json)
+        return
+    output = Path(folder)
     manifest = open_manifest(output)
     try:
         found = balance(manifest, output, thorough=check)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vdsr.cli.console import STDOUT, say, tell
+from vdsr.cli.console import STDOUT, as_options, say, tell
 from vdsr.cli.folder import (
     failures_as_dicts,
     job_as_dict,
@@ -68,6 +68,28 @@ def upscale_stored(
         raise InputError(f"{inputs[0]}: no pictures were found there")
     if report.stopped is not None or report.balance.failed or not report.balance.is_even:
         raise typer.Exit(1)
+
+
+def status_stored(output: str, *, json: str | None) -> None:
+    """Say how the job stands whose outputs are at an address.
+
+    Raises:
+        VdsrError: see `stored_status`.
+    """
+    from vdsr.cluster.stored_status import stored_status
+
+    found = stored_status(output)
+    if json != STDOUT:
+        kept = f" ({found.quarantined} in quarantine)" if found.quarantined else ""
+        counts = f"{found.done} done, {found.failed} failed{kept}, {found.in_work} in work"
+        tell(f"{found.output}: {counts}")
+        for worker in found.workers:
+            tell(f"at work: process {worker['pid']}")
+        for source, error in found.failures:
+            say(f"vdsr: error: {source}: {as_options(error)}")
+    if json is not None:
+        lists = {"failures": failures_as_dicts(iter(found.failures))}
+        write_json(found.as_dict(), lists, json)
 
 
 def _dry_run(

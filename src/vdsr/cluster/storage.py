@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -198,6 +199,16 @@ class Storage:
                 self._obstore.delete(self._store, name)
 
         self._tried(OutputError, name, delete)
+
+    def delete_all(self, below: str) -> None:
+        """Delete all objects whose names begin with `below/`.
+
+        Raises:
+            InputError, OutputError: if they cannot be listed, or deleted.
+        """
+        names = (f"{below}/{one.name}" for one in self.list(below))
+        while some := list(itertools.islice(names, _PAGE)):
+            self._tried(OutputError, below, partial(self._obstore.delete, self._store, some))
 
     def marks(self, name: str) -> dict[str, str] | None:
         """The texts that `upload` put at an object; None if there is no object.

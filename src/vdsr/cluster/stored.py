@@ -15,8 +15,9 @@ from vdsr.imaging.files.formats import FORMATS
 from vdsr.inputs import file_digest
 from vdsr.jobs.picture import DONE, FAILED, Outcome, Task
 
-# Marks of an output: the picture it was made of, that picture's tag, and its own SHA-256.
-SOURCE, TAG, DIGEST = "vdsr-source", "vdsr-tag", "vdsr-digest"
+# Marks of an output: the picture it was made of, that picture's tag, its own SHA-256, and the
+# job it was made in.
+SOURCE, TAG, DIGEST, JOB = "vdsr-source", "vdsr-tag", "vdsr-digest", "vdsr-job"
 
 
 @functools.cache
@@ -46,7 +47,8 @@ def do_stored(task: Task, do: Callable[[Task], Outcome]) -> Outcome:
             found = _storage(home).fetch(name, source)
             outcome = do(replace(task, source=str(source), made=str(made), goal=str(made)))
             if outcome.state == DONE:
-                marks = {SOURCE: name, TAG: found.tag, DIGEST: file_digest(made)}
+                digest = file_digest(made)
+                marks = {SOURCE: name, TAG: found.tag, DIGEST: digest, JOB: task.job}
                 _storage(goal_home).upload(goal, made, marks)
             return replace(outcome, digest=found.tag)
         except VdsrError as error:

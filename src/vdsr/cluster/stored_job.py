@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,7 @@ def run_stored(
     Args:
         source, goal: addresses, see `Storage`.
         settings: what is done with each picture.
-        options: how the job is run; `redo` is not for addresses.
+        options: how the job is run.
         cluster: which one.
         show: called several times a second.
 
@@ -83,7 +83,7 @@ def run_stored(
     state = StoredState(back, overwrite=options.overwrite, retry=options.retry_failed)
     with connected(cluster) as ray:
         actors = Actors(ray, cluster, options.threads)
-        state.begin(settings)
+        state.begin(settings, there.address, redo=options.redo)
         try:
             listing = Listing(there, back, state, settings, options.selection)
             return _Run(listing, options, actors, show).run()
@@ -125,7 +125,7 @@ class _Run:
                         break
                     self._wait(listing / _LISTING_SHARE)
                     # What was found to be done, or skipped, is found again.
-                    self._listing = replace(self._listing, found=0, done=0, skipped={})
+                    self._listing = self._listing.anew()
                     self._counts.done, self._forgotten = 0, False
             finally:
                 self._seats.end()
@@ -196,6 +196,7 @@ class _Run:
                     preview=False,
                     memory=None,
                     known=None,
+                    job=self._state.job_id,
                 )
                 self._claimed.append(Picture(one, output, task, claim.crashes))
             elif claim.verdict == DONE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vdsr.cluster.storage import Object, Storage
 from vdsr.cluster.stored_state import HOME, StoredState
@@ -29,7 +29,6 @@ def check_places(
         UsageError: if it cannot.
     """
     for asked, name in (
-        (options.redo, "redo"),
         (settings.residual, "residual"),
         (settings.compare, "report"),
         (settings.preview, "preview"),
@@ -49,6 +48,7 @@ class Listing:
         state: of the job.
         settings: what is done with each picture.
         selection: which objects are meant.
+        redo: whether nothing that is recorded counts.
         found: objects so far.
         done: of them, known to be done.
         skipped: and no pictures to work on, by the reason.
@@ -59,6 +59,7 @@ class Listing:
     state: StoredState
     settings: JobSettings
     selection: Selection
+    redo: bool = False
     found: int = 0
     done: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Listing:
         A picture is known to be done if its record is no older than itself and its output.
         Whatever else is found, or missing, is looked into when the picture is claimed.
         """
-        done = self.state.done()
+        done = iter(()) if self.redo else self.state.done()
         record = next(done, None)
         made = Outputs(self._outputs())
         outputs = self.goal.address.removeprefix(f"{self.source.address}/")
@@ -91,6 +92,10 @@ class Listing:
                     self.done += 1
                     continue
             yield one
+
+    def anew(self) -> Listing:
+        """The same, to be read once more."""
+        return replace(self, found=0, done=0, skipped={})
 
     def _outputs(self) -> Iterator[Object]:
         """All that lies beside the state, which is passed over: it has a record for each."""
@@ -115,19 +120,16 @@ class StoredPlan:
     Attributes:
         balance: how it stands.
         size: bytes of the pictures that are to be done.
-        source, goal, settings, selection: as they were asked for.
+        listing: of all.
     """
 
     balance: Balance
     size: int
-    source: str
-    goal: str
-    settings: JobSettings
-    selection: Selection
+    listing: Listing
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Addresses of the pictures that are to be done, and of their outputs; listed again."""
-        listing = _listing(self.source, self.goal, self.settings, self.selection)
+        listing = self.listing.anew()
         for one in listing.pictures():
             yield listing.source.at(one.name), listing.goal.at(listing.output(one.name))
 
@@ -144,9 +146,14 @@ def plan_stored(source: str, goal: str, settings: JobSettings, options: RunOptio
     Raises:
         UsageError, InputError: see there.
     """
-    listing = _listing(source, goal, settings, options.selection)
+    back = Storage(goal)
+    state = StoredState(back, overwrite=False, retry=False)
+    listing = Listing(Storage(source), back, state, settings, options.selection)
     check_places(listing.source, listing.goal, settings, options)
-    listing.state.compare(settings)
+    if options.redo:
+        listing.redo = True
+    else:
+        listing.state.compare(settings)
     size = sum(one.size for one in listing.pictures())
     left = listing.found - listing.done - sum(listing.skipped.values())
     balance = Balance(
@@ -158,20 +165,7 @@ def plan_stored(source: str, goal: str, settings: JobSettings, options: RunOptio
         left=left,
         faults=(),
     )
-    return StoredPlan(
-        balance=balance,
-        size=size,
-        source=source,
-        goal=goal,
-        settings=settings,
-        selection=options.selection,
-    )
-
-
-def _listing(source: str, goal: str, settings: JobSettings, selection: Selection) -> Listing:
-    back = Storage(goal)
-    state = StoredState(back, overwrite=False, retry=False)
-    return Listing(Storage(source), back, state, settings, selection)
+    return StoredPlan(balance=balance, size=size, listing=listing)
 
 
 class Outputs:

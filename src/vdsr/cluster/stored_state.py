@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vdsr.cluster.storage import Object, Storage
-from vdsr.cluster.stored import DIGEST, SOURCE, TAG
+from vdsr.cluster.stored import DIGEST, JOB, SOURCE, TAG
 from vdsr.errors import OutputExists, UsageError, VdsrError
 from vdsr.jobs.child import Answer
 from vdsr.jobs.others import SILENT_SECONDS, host, started
@@ -63,6 +63,10 @@ class StoredState:
         goal: where the outputs are.
         overwrite: whether objects that are in the way of outputs may be replaced.
         retry: whether what is quarantined is to be tried again.
+
+    Attributes:
+        id: of this driver.
+        job_id: of the job, which one that starts over has anew; it is written at each output.
     """
 
     def __init__(self, goal: Storage, *, overwrite: bool, retry: bool) -> None:
@@ -71,6 +75,7 @@ class StoredState:
         self._retry = retry
         self._begun = time.time()
         self.id = uuid.uuid4().hex
+        self.job_id = ""
         self._ended = threading.Event()
         self._beats = 0
         self._seen: dict[str, tuple[bytes, float]] = {}
@@ -78,19 +83,46 @@ class StoredState:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, settings: JobSettings) -> None:
+    def begin(self, settings: JobSettings, source: str, *, redo: bool = False) -> None:
         """Write down the settings of a new job, or compare them with those that are there.
 
+        Args:
+            settings: of the job.
+            source: address of the pictures, for those who look at the job.
+            redo: whether the job is to start over with these settings.
+
         Raises:
-            UsageError: naming the settings that have changed.
+            UsageError: naming the settings that have changed; or, to start over, if another
+                driver is at work.
         """
-        job = json.dumps({"settings": settings.as_json(), "program": f"vdsr {__version__}"})
-        if not self._goal.create(f"{HOME}/job", job.encode()):
+        job = {
+            "settings": settings.as_json(),
+            "program": f"vdsr {__version__}",
+            "source": source,
+            "id": uuid.uuid4().hex,
+        }
+        text = json.dumps(job).encode()
+        if redo:
+            self._start_over()
+            # Last: until then the old job goes on with what is there.
+            self._goal.write(f"{HOME}/job", text)
+        elif not self._goal.create(f"{HOME}/job", text):
             self.compare(settings)
+        self.job_id = (self.job() or {}).get("id", "")
         self._suspects = {one.name for one in self._goal.list(f"{HOME}/crashed")}
         self._beat()
         self._thread = threading.Thread(target=self._keep_beating, name="vdsr-beat", daemon=True)
         self._thread.start()
+
+    def _start_over(self) -> None:
+        """Forget what is done: outputs of the old job are known by its number, and no others'."""
+        if any(self.workers()):
+            raise UsageError(
+                f"{self._goal.address}: another driver is at work there: end it, and try again"
+            )
+        for kind in ("done", "failed", "crashed", "leases", "workers"):
+            self._goal.delete_all(f"{HOME}/{kind}")
+        self._goal.delete(f"{HOME}/opened")
 
     def compare(self, settings: JobSettings) -> None:
         """Compare settings with those of the job that is there, if there is one.
@@ -98,15 +130,20 @@ class StoredState:
         Raises:
             UsageError: naming those that have changed.
         """
-        known = self._goal.read(f"{HOME}/job")
+        known = self.job()
         if known is None:
             return
-        changes = JobSettings.of_json(json.loads(known)["settings"]).changes(settings)
+        changes = JobSettings.of_json(known["settings"]).changes(settings)
         if changes:
             raise UsageError(
                 f"{self._goal.address}: the pictures there were made with other settings:"
                 f" {'; '.join(changes)}: another address keeps both"
             )
+
+    def job(self) -> dict[str, Any] | None:
+        """What was written down of the job: `settings`, `program`, `source`; None if nothing."""
+        known = self._goal.read(f"{HOME}/job")
+        return None if known is None else dict(json.loads(known))
 
     def opened(self) -> Answer | None:
         """What the first actor of the job opened; None if there was none."""
@@ -171,6 +208,29 @@ class StoredState:
         """What is done, in the order of the names."""
         return self._goal.list(f"{HOME}/done")
 
+    def failures(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What failed, in the order of the names: `error`, and whether it is `quarantined`."""
+        for one in self._goal.list(f"{HOME}/failed"):
+            content = self._goal.read(f"{HOME}/failed/{one.name}")
+            if content is not None:  # it was done meanwhile
+                yield one.name, dict(json.loads(content))
+
+    def workers(self) -> Iterator[dict[str, Any]]:
+        """Drivers that are not known to be dead: `id`, `host`, `pid`, and when they were `seen`."""
+        for one in self._goal.list(f"{HOME}/workers"):
+            content = self._goal.read(f"{HOME}/workers/{one.name}")
+            if content is not None and self._alive(one.name):
+                found = json.loads(content)
+                seen = one.changed.isoformat()
+                yield {"id": one.name, "host": found["host"], "pid": found["pid"], "seen": seen}
+
+    def owners(self) -> Iterator[str]:
+        """Drivers that have pictures, dead or alive: one for each picture."""
+        for one in self._goal.list(f"{HOME}/leases"):
+            content = self._goal.read(f"{HOME}/leases/{one.name}")
+            if content is not None:
+                yield json.loads(content)["worker"]
+
     def claim(self, source: Object, output: str) -> Claim:
         """Take a picture, if it is free and not done.
 
@@ -198,7 +258,8 @@ class StoredState:
     def _known(self, source: Object, output: str) -> Claim | None:
         """What is to be said of a picture without doing it."""
         marks = self._goal.marks(output)
-        if marks is not None and (marks.get(SOURCE), marks.get(TAG)) == (source.name, source.tag):
+        ours = (source.name, source.tag, self.job_id)
+        if marks is not None and (marks.get(SOURCE), marks.get(TAG), marks.get(JOB, "")) == ours:
             # Whoever made it may have died before it could say so; and a record that is older
             # than its picture or its output is written anew, so as not to be looked into again.
             said = self._recorded("done", source)

@@ -40,6 +40,7 @@ class Task:
         preview: whether only the middle is made.
         memory: bytes of working memory that it may use; None is all that the job may use.
         known: digest of the picture whose output is still there; else None.
+        job: number of the job, where its outputs lie in storage.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Task:
     preview: bool
     memory: int | None
     known: str | None
+    job: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As an object for JSON."""
