@@ -30,6 +30,7 @@ from vdsr.cluster.stored import JOB, SOURCE, TAG
 from vdsr.cluster.stored_listing import Listing, Outputs
 from vdsr.cluster.stored_state import DONE, FAILED, MINE, TAKEN, Claim, StoredState
 from vdsr.errors import UsageError
+from vdsr.jobs.manifest import MANIFEST
 from vdsr.jobs.runner import RunOptions
 from vdsr.jobs.settings import JobSettings
 
@@ -177,6 +178,62 @@ def test_a_picture_that_kills_its_actor(cluster: RayCluster, storage: None, job:
     assert (code, "killer.png: in quarantine" in line) == (1, True)
     again = json.loads(Storage(f"s3://{BUCKET}/left").read(".vdsr/failed/killer.png") or b"")
     assert again["time"] > failed["time"]
+
+
+@pytest.mark.slow
+def test_between_a_folder_and_storage(
+    cluster: RayCluster, storage: None, job: Path, tmp_path: Path
+):
+    """There and back; a driver is killed in the middle of each."""
+    options = ("-m", job / "small.onnx", "--cluster", cluster.address, "--actor-cpus", "1", "-q")
+    whole = tree(job / "whole")
+    there = ("upscale", job / "in", f"s3://{BUCKET}/there", "-s", "2", *options)
+    process = start(*there)
+    wait(lambda: len(outputs("there")) >= 10)
+    process.kill()
+    process.communicate()
+    before = outputs("there")
+    code, errors = ended(start(*there))
+    after = outputs("there")
+    assert (code, set(after)) == (1, set(whole))
+    assert {name: after[name] for name in before} == before
+    goal = Storage(f"s3://{BUCKET}/there")
+    assert all(goal.read(name) == (job / "whole" / name).read_bytes() for name in after)
+
+    upload(job / "in", "back")
+    out = tmp_path / "out"
+    back = ("upscale", f"s3://{BUCKET}/back", f"file://{out}", "-s", "2", *options)
+    process = start(*back)
+    wait(lambda: out.is_dir() and len(_made(out)) >= 10)
+    process.kill()
+    process.communicate()
+    before_back = _made(out)
+    code, more = ended(start(*back))
+    assert (code, len(more)) == (1, len(errors))
+    now = _made(out)
+    assert {name: now[name] for name in before_back} == before_back
+    assert {name: (out / name).read_bytes() for name in now} == {
+        name: (job / "whole" / name).read_bytes() for name in whole
+    }
+    assert ended(start(*back)) == (1, more)
+    assert _made(out) == now
+    assert plan(*back[1:3], "-s", "2", "-m", job / "small.onnx").keys() == {
+        line.removeprefix("vdsr: error: ").partition(": ")[0] for line in more
+    }
+    process = start("status", out, "--json")
+    found = json.loads(process.communicate(timeout=PATIENCE)[0])
+    assert (found["done"], found["failed"]) == (len(now), len(more))
+
+
+def _made(out: Path) -> dict[str, int]:
+    """Outputs in a folder, and which files they are."""
+    return {
+        path.relative_to(out).as_posix(): path.stat().st_ino
+        for path in out.rglob("*")
+        if path.is_file()
+        and not path.relative_to(out).as_posix().startswith(".vdsr")
+        and not path.name.startswith(".vdsr-")
+    }
 
 
 @pytest.mark.slow
@@ -385,5 +442,18 @@ def test_addresses_that_cannot_be():
     assert (code, "addresses of storage that are known: s3://" in line) == (2, True)
     code, (line,) = ended(start("upscale", "s3://x/in", "s3://x/out"))
     assert (code, "--cluster local" in line) == (2, True)
-    code, (line,) = ended(start("upscale", os.curdir, "s3://x/out", "--cluster", "local"))
-    assert (code, "from storage to storage" in line) == (2, True)
+    two = ("upscale", os.curdir, "s3://x/in", "s3://x/out", "--cluster", "local")
+    code, (line,) = ended(start(*two))
+    assert (code, "one address or folder for IN" in line) == (2, True)
+
+
+def test_a_folder_is_of_one_kind_of_job(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out/.vdsr").mkdir(parents=True)
+    (tmp_path / "out/.vdsr/job~").write_bytes(b"{}")
+    code, (line,) = ended(start("upscale", tmp_path / "in", tmp_path / "out"))
+    assert (code, "a job from storage lies there" in line) == (2, True)
+    (tmp_path / "out" / MANIFEST).write_bytes(b"")
+    mixed = ("upscale", "s3://x/in", tmp_path / "out", "--cluster", "local")
+    code, (line,) = ended(start(*mixed))
+    assert (code, "a job from folder to folder lies there" in line) == (2, True)

@@ -17,6 +17,7 @@ import typer
 from vdsr.cli.console import INTERRUPTED, STDOUT, as_options, check_outputs, duration, say, tell
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
+from vdsr.cluster.folder_storage import SCHEME, local_path
 from vdsr.cluster.storage import is_address
 from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.inputs import exists, is_folder
@@ -168,16 +169,18 @@ def status(
     Example: vdsr status enlarged/
     """
     from vdsr.jobs.balance import balance, failures, pictures
-    from vdsr.jobs.manifest import open_manifest
+    from vdsr.jobs.manifest import STORED_JOB, open_manifest
     from vdsr.jobs.others import Others
 
     check_outputs(json=json, overwrite=overwrite)
-    if is_address(folder):
+    folder = local_path(folder)
+    if is_address(folder) or (Path(folder) / STORED_JOB).exists():
         if check:
             raise UsageError(f"{folder}: --check is for folders, and not for addresses of storage")
         from vdsr.cli.stored import status_stored
 
-        status_stored(folder, json=json)
+        place = folder if is_address(folder) else f"{SCHEME}{Path(folder).absolute()}"
+        status_stored(place, json=json)
         return
     output = Path(folder)
     manifest = open_manifest(output)

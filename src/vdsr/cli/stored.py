@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -42,20 +43,25 @@ def upscale_stored(
     Raises:
         VdsrError: see `run_stored`.
     """
-    if len(inputs) > 1 or not (is_address(inputs[0]) and is_address(output)):
+    from vdsr.jobs.manifest import MANIFEST
+
+    if len(inputs) > 1:
+        raise UsageError("from or to storage: one address or folder for IN, and one for OUT")
+    source, goal = _place(inputs[0]), _place(output)
+    if not is_address(output) and (Path(output) / MANIFEST).exists():
         raise UsageError(
-            "from storage to storage: one address for IN, and one for OUT, as"
-            " s3://bucket/photos s3://bucket/large"
+            f"{output}: a job from folder to folder lies there: another folder keeps both"
         )
+    output = goal
     if dry_run:
-        _dry_run(inputs[0], output, settings, options, quiet=quiet, json=json)
+        _dry_run(source, output, settings, options, quiet=quiet, json=json)
         return
     if cluster is None:
         raise UsageError(f"{output}: addresses are for a cluster: --cluster local, or its address")
     from vdsr.cluster.stored_job import run_stored
 
     with JobDisplay(quiet=quiet) as display:
-        report, failures = run_stored(inputs[0], output, settings, options, cluster, display)
+        report, failures = run_stored(source, output, settings, options, cluster, display)
     say_failures(iter(failures), report.balance)
     if report.stopped is not None:
         say(f"vdsr: error: {report.stopped}")
@@ -65,9 +71,16 @@ def upscale_stored(
         lists = {"failures": failures_as_dicts(iter(failures))}
         write_json(job_as_dict(output, report), lists, json)
     if report.balance.inputs == sum(report.balance.skipped.values()):
-        raise InputError(f"{inputs[0]}: no pictures were found there")
+        raise InputError(f"{source}: no pictures were found there")
     if report.stopped is not None or report.balance.failed or not report.balance.is_even:
         raise typer.Exit(1)
+
+
+def _place(text: str) -> str:
+    """An address; of a folder, which all machines of the cluster see under this path."""
+    from vdsr.cluster.folder_storage import SCHEME
+
+    return text if is_address(text) else f"{SCHEME}{Path(text).absolute()}"
 
 
 def status_stored(output: str, *, json: str | None) -> None:

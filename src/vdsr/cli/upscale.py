@@ -36,6 +36,7 @@ from vdsr.cli.parsing import parse_box
 from vdsr.cli.picture import upscale_picture
 from vdsr.cli.stdio import STDIO
 from vdsr.cli.stored import upscale_stored
+from vdsr.cluster.folder_storage import local_path
 from vdsr.cluster.storage import is_address
 from vdsr.errors import UsageError
 
@@ -259,6 +260,7 @@ def upscale(
     check_outputs(json=json, overwrite=overwrite)
     memory = None if max_memory is None else parse_size(max_memory)
     place = _cluster(cluster, actor_cpus, actor_gpus)
+    inputs, output = list(map(local_path, inputs)), local_path(output)
     stored = any(map(is_address, (*inputs, output)))
     paths, goal = list(map(Path, inputs)), Path(output)
     in_folder = stored or output.endswith(("/", os.sep)) or is_folder_job(paths, goal)

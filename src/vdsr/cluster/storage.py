@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
 from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.extras import require
 
 SCHEMES = ("s3", "gs", "az")
+# What lies below this, beside the outputs, is the state of a job.
+HOME = ".vdsr"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # Each request is tried for so long by the client itself, and each picture so often by us.
 _RETRY_SECONDS = 60
@@ -59,8 +61,102 @@ class Object:
     tag: str
 
 
+class Place(Protocol):
+    """Where pictures or outputs of a job lie: object storage, or a folder.
+
+    Attributes:
+        address: with its scheme.
+    """
+
+    address: str
+
+    def at(self, name: str) -> str:
+        """What people call an object."""
+
+    def refusal(self, name: str) -> str | None:
+        """Why no object can be of this name; None if one can."""
+
+    def list(self, below: str | None = None, after: str | None = None) -> Iterator[Object]:
+        """All objects, or those whose names begin with `below/`, in the order of their names.
+
+        They are read as they are asked for.
+
+        Args:
+            below: what their names begin with, without the `/`.
+            after: the name behind which they begin; there need be none of it.
+
+        Raises:
+            InputError: if they cannot be listed, or do not come in order.
+        """
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put an object where there is none; returns whether there was none.
+
+        Args:
+            name: of the object.
+            data: its content, by which its writer knows it for its own.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put an object, whether there is one or not.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """An object's content; None if there is none.
+
+        Raises:
+            InputError: if it cannot be read.
+        """
+
+    def delete(self, name: str) -> None:
+        """Delete an object; where there is none, nothing happens.
+
+        Raises:
+            OutputError: if it cannot be deleted.
+        """
+
+    def delete_all(self, below: str) -> None:
+        """Delete all objects whose names begin with `below/`.
+
+        Raises:
+            InputError, OutputError: if they cannot be listed, or deleted.
+        """
+
+    def marks(self, name: str) -> dict[str, str] | None:
+        """The texts that `upload` put at an object; None if there is no object.
+
+        Raises:
+            InputError: if they cannot be read.
+        """
+
+    def fetch(self, name: str, goal: Path) -> Object:
+        """Have an object in a file.
+
+        Raises:
+            InputError: if there is none, or it cannot be read.
+        """
+
+    def upload(self, name: str, source: Path, marks: Mapping[str, str]) -> None:
+        """Make an object of a file: there whole, or not at all.
+
+        Args:
+            name: of the object.
+            source: the file.
+            marks: texts by names that begin with `vdsr-`, see `marks`.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+
+
 class Storage:
-    """What lies at an address, as `s3://bucket/photos`.
+    """What lies at an address, as `s3://bucket/photos`; see `Place`.
 
     Credentials, endpoint and region come from the environment, by the names that the vendors
     use: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS` and so on.
@@ -106,18 +202,16 @@ class Storage:
         """The address of an object."""
         return f"{self.address}/{name}"
 
+    def refusal(self, name: str) -> str | None:
+        """See `Place.refusal`."""
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            return "name is no UTF-8"
+        return None
+
     def list(self, below: str | None = None, after: str | None = None) -> Iterator[Object]:
-        """All objects, or those whose names begin with `below/`, in the order of their names.
-
-        They are read page by page, as they are asked for.
-
-        Args:
-            below: what their names begin with, without the `/`.
-            after: the name behind which they begin; there need be none of it.
-
-        Raises:
-            InputError: if they cannot be listed, or do not come in order.
-        """
+        """See `Place.list`."""
         prefix = "" if below is None else f"{below}/"
         last = after
         failures = 0
@@ -141,15 +235,7 @@ class Storage:
                     time.sleep(_PAUSE * 2**failures)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put an object where there is none; returns whether there was none.
-
-        Args:
-            name: of the object.
-            data: its content, by which its writer knows it for its own.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """See `Place.create`."""
 
         def put() -> bool:
             try:
@@ -162,11 +248,7 @@ class Storage:
         return self._tried(OutputError, name, put)
 
     def write(self, name: str, data: bytes) -> None:
-        """Put an object, whether there is one or not.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """See `Place.write`."""
         self._tried(
             OutputError,
             name,
@@ -174,11 +256,7 @@ class Storage:
         )
 
     def read(self, name: str) -> bytes | None:
-        """An object's content; None if there is none.
-
-        Raises:
-            InputError: if it cannot be read.
-        """
+        """See `Place.read`."""
 
         def get() -> bytes | None:
             with contextlib.suppress(FileNotFoundError):
@@ -188,11 +266,7 @@ class Storage:
         return self._tried(InputError, name, get)
 
     def delete(self, name: str) -> None:
-        """Delete an object; where there is none, nothing happens.
-
-        Raises:
-            OutputError: if it cannot be deleted.
-        """
+        """See `Place.delete`."""
 
         def delete() -> None:
             with contextlib.suppress(FileNotFoundError):
@@ -201,21 +275,13 @@ class Storage:
         self._tried(OutputError, name, delete)
 
     def delete_all(self, below: str) -> None:
-        """Delete all objects whose names begin with `below/`.
-
-        Raises:
-            InputError, OutputError: if they cannot be listed, or deleted.
-        """
+        """See `Place.delete_all`."""
         names = (f"{below}/{one.name}" for one in self.list(below))
         while some := list(itertools.islice(names, _PAGE)):
             self._tried(OutputError, below, partial(self._obstore.delete, self._store, some))
 
     def marks(self, name: str) -> dict[str, str] | None:
-        """The texts that `upload` put at an object; None if there is no object.
-
-        Raises:
-            InputError: if they cannot be read.
-        """
+        """See `Place.marks`."""
 
         def get() -> dict[str, str] | None:
             with contextlib.suppress(FileNotFoundError):
@@ -227,11 +293,7 @@ class Storage:
         return self._tried(InputError, name, get)
 
     def fetch(self, name: str, goal: Path) -> Object:
-        """Read an object into a file.
-
-        Raises:
-            InputError: if there is none, or it cannot be read.
-        """
+        """See `Place.fetch`."""
 
         def get() -> Object:
             try:
@@ -249,16 +311,7 @@ class Storage:
         return self._tried(InputError, name, get)
 
     def upload(self, name: str, source: Path, marks: Mapping[str, str]) -> None:
-        """Make an object of a file: there whole, or not at all.
-
-        Args:
-            name: of the object.
-            source: the file.
-            marks: texts by names that begin with `vdsr-`, see `marks`.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """See `Place.upload`."""
         attributes: dict[str, str] = {key: quote(value) for key, value in marks.items()}
 
         def put() -> None:

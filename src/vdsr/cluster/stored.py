@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vdsr.cluster.storage import Storage
+from vdsr.cluster.folder_storage import place_at
+from vdsr.cluster.storage import Place
 from vdsr.errors import VdsrError
 from vdsr.imaging.files.formats import FORMATS
 from vdsr.inputs import file_digest
@@ -21,8 +22,8 @@ SOURCE, TAG, DIGEST, JOB = "vdsr-source", "vdsr-tag", "vdsr-digest", "vdsr-job"
 
 
 @functools.cache
-def _storage(address: str) -> Storage:
-    return Storage(address)
+def _storage(address: str) -> Place:
+    return place_at(address)
 
 
 def do_stored(task: Task, do: Callable[[Task], Outcome]) -> Outcome:
@@ -63,6 +64,6 @@ def split(address: str) -> tuple[str, str]:
     return f"{scheme}://{home}", name
 
 
-def joined(storage: Storage, name: str) -> str:
+def joined(storage: Place, name: str) -> str:
     """A storage and a name in it as one text."""
     return f"{storage.address}//{name}"

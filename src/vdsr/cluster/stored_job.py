@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from vdsr.cluster.connection import connected
+from vdsr.cluster.folder_storage import place_at
 from vdsr.cluster.hands import Actors
 from vdsr.cluster.options import ClusterOptions
-from vdsr.cluster.storage import Object, Storage
+from vdsr.cluster.storage import Object
 from vdsr.cluster.stored import joined
 from vdsr.cluster.stored_listing import Listing, check_places
 from vdsr.cluster.stored_seats import Picture, Seats
@@ -78,7 +79,7 @@ def run_stored(
         OutputError: if nothing can be written.
         ClusterError: if the cluster cannot be reached, or used.
     """
-    there, back = Storage(source), Storage(goal)
+    there, back = place_at(source), place_at(goal)
     check_places(there, back, settings, options)
     state = StoredState(back, overwrite=options.overwrite, retry=options.retry_failed)
     with connected(cluster) as ray:

@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from vdsr.cluster.storage import Object, Storage
-from vdsr.cluster.stored_state import HOME, StoredState
+from vdsr.cluster.folder_storage import place_at
+from vdsr.cluster.storage import HOME, Object, Place
+from vdsr.cluster.stored_state import StoredState
 from vdsr.errors import UsageError
 from vdsr.imaging.files.formats import SUFFIXES
 from vdsr.jobs.balance import Balance
@@ -20,9 +21,7 @@ _HELD = 100_000
 _LONGEST = 255
 
 
-def check_places(
-    source: Storage, goal: Storage, settings: JobSettings, options: RunOptions
-) -> None:
+def check_places(source: Place, goal: Place, settings: JobSettings, options: RunOptions) -> None:
     """Check that a job can be one from storage to storage.
 
     Raises:
@@ -54,8 +53,8 @@ class Listing:
         skipped: and no pictures to work on, by the reason.
     """
 
-    source: Storage
-    goal: Storage
+    source: Place
+    goal: Place
     state: StoredState
     settings: JobSettings
     selection: Selection
@@ -80,6 +79,8 @@ class Listing:
                 continue
             self.found += 1
             skipped = _skipped(one.name, self.selection)
+            if skipped is None:
+                skipped = self.goal.refusal(one.name) or self.goal.refusal(self.output(one.name))
             if skipped is not None:
                 self.skipped[skipped] = self.skipped.get(skipped, 0) + 1
                 continue
@@ -146,9 +147,9 @@ def plan_stored(source: str, goal: str, settings: JobSettings, options: RunOptio
     Raises:
         UsageError, InputError: see there.
     """
-    back = Storage(goal)
+    back = place_at(goal)
     state = StoredState(back, overwrite=False, retry=False)
-    listing = Listing(Storage(source), back, state, settings, options.selection)
+    listing = Listing(place_at(source), back, state, settings, options.selection)
     check_places(listing.source, listing.goal, settings, options)
     if options.redo:
         listing.redo = True

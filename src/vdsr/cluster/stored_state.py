@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vdsr.cluster.storage import Object, Storage
+from vdsr.cluster.storage import HOME, Object, Place
 from vdsr.cluster.stored import DIGEST, JOB, SOURCE, TAG
 from vdsr.errors import OutputExists, UsageError, VdsrError
 from vdsr.jobs.child import Answer
@@ -32,7 +32,6 @@ from vdsr.jobs.picture import Outcome
 from vdsr.jobs.settings import JobSettings
 from vdsr.version import __version__
 
-HOME = ".vdsr"
 BEAT_SECONDS = 5.0
 # What claiming a picture came to: it is this driver's; done; failed, and not to be tried again;
 # or another driver's.
@@ -69,7 +68,7 @@ class StoredState:
         job_id: of the job, which one that starts over has anew; it is written at each output.
     """
 
-    def __init__(self, goal: Storage, *, overwrite: bool, retry: bool) -> None:
+    def __init__(self, goal: Place, *, overwrite: bool, retry: bool) -> None:
         self._goal = goal
         self._overwrite = overwrite
         self._retry = retry

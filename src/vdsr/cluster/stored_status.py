@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vdsr.cluster.storage import Storage
+from vdsr.cluster.folder_storage import place_at
 from vdsr.cluster.stored_state import StoredState
 from vdsr.errors import InputError
 
@@ -67,7 +67,7 @@ def stored_status(address: str) -> StoredStatus:
         UsageError: if it is no address of storage.
         InputError: if there is no job, or it cannot be read.
     """
-    goal = Storage(address)
+    goal = place_at(address)
     state = StoredState(goal, overwrite=False, retry=False)
     job = state.job()
     if job is None:

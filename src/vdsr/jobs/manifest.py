@@ -19,6 +19,8 @@ from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.inputs import is_file, is_folder
 
 MANIFEST = ".vdsr-manifest.sqlite"
+# A folder with this is the goal of a job from storage, see `vdsr.cluster.stored_state`.
+STORED_JOB = ".vdsr/job~"
 # Of a job that makes previews alone, which is no obstacle to the real one.
 PREVIEW_MANIFEST = ".vdsr-preview-manifest.sqlite"
 # "vdsr" in ASCII, and the version of the tables.

@@ -25,7 +25,7 @@ from vdsr.jobs.discovery import Found, Selection, find
 from vdsr.jobs.enrol import check_outputs, enrol
 from vdsr.jobs.index_page import INDEX, write_index
 from vdsr.jobs.leases import Worker
-from vdsr.jobs.manifest import MANIFEST, PREVIEW_MANIFEST, Manifest
+from vdsr.jobs.manifest import MANIFEST, PREVIEW_MANIFEST, STORED_JOB, Manifest
 from vdsr.jobs.naming import longest_name
 from vdsr.jobs.opening import begin
 from vdsr.jobs.others import Others
@@ -175,6 +175,8 @@ def run_job(
         OutputError: if the folder cannot be written.
     """
     options = options or RunOptions()
+    if (output / STORED_JOB).exists():
+        raise UsageError(f"{output}: a job from storage lies there: another folder keeps both")
     new = not os.path.lexists(output)
     _make_folder(output)
     manifest = Manifest(manifest_path(output, settings))
