@@ -312,7 +312,7 @@ def test_doctor_runs_every_backend(vdsr):
     found = json.loads(out)
     assert code == 0
     assert found["backends"]["openvino"]["works"] is True
-    assert found["would_use"]["model"].startswith(("vdsr ", "vdsr-int8 "))
+    assert found["would_use"]["model"].startswith(("vdsr-fast ", "vdsr-fast-int8 "))
     assert "vdsr" in found["models"]
     assert "would use" in vdsr("doctor")[1]
 

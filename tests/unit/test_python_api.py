@@ -464,7 +464,7 @@ def test_a_backend_is_anything_with_run_and_close(png: Path, tmp_path: Path):
 
 def test_the_shipped_model_is_in_floats_for_a_backend_of_ones_own():
     with Upscaler(backend=Own()) as upscaler:
-        assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr", "fp32")
+        assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr-fast", "fp32")
     with Upscaler(backend=Own(), precision="int8") as upscaler:
         assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr-int8", "int8")
 

@@ -15,7 +15,7 @@ AUTO = "auto"
 """The model that is chosen picture by picture."""
 
 # For each kind of picture: the first that is shipped.
-_CLEAN = ("vdsr", "vdsr-fast")
+_CLEAN = ("vdsr-fast", "vdsr")
 _DAMAGED = ("vdsr-photo", *_CLEAN)
 _OWN_SIZE = ("vdsr-restore", *_DAMAGED)
 
