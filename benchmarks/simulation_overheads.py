@@ -32,6 +32,7 @@ from vdsr.cluster.options import LOCAL, ClusterOptions
 from vdsr.cluster.storage import Object, Storage
 from vdsr.cluster.stored import do_stored, joined
 from vdsr.cluster.stored_state import MINE, StoredState
+from vdsr.inference.shared_strips import ShareStrips
 from vdsr.jobs.picture import DONE, Outcome, Task
 from vdsr.jobs.settings import JobSettings
 
@@ -132,7 +133,7 @@ def requests(input_bytes: int, output_bytes: int, listed: int) -> dict[str, Any]
         two.claim(found, "1_x4.png")
         counted("claim of what another has")
 
-        def do(task: Task) -> Outcome:
+        def do(task: Task, _: ShareStrips) -> Outcome:
             Path(task.made).write_bytes(output)
             return Outcome(id=task.id, state=DONE, width=1, height=1, output_size=len(output))
 

@@ -237,6 +237,31 @@ def _made(out: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
+def test_actors_help_with_a_giant(cluster: RayCluster, storage: None, job: Path, tmp_path: Path):
+    """One that has nothing to do makes strips further down; the death of either loses none."""
+    folder = tmp_path / "giants"
+    folder.mkdir()
+    noise = pyvips.Image.gaussnoise(1600, 1500).cast("uchar").copy(interpretation="b-w")
+    noise.tiffsave(str(folder / "a.tif"))
+    upload(folder, "giants")
+    goal = Storage(f"s3://{BUCKET}/larger")
+    options = ("-s", "4", "-m", job / "small.onnx", "--resume", "--max-memory", "512MiB", "-q")
+    assert ended(start("upscale", folder, tmp_path / "whole", *options, "--tile", "96")) == (0, [])
+    place = (f"s3://{BUCKET}/giants", goal.address, "--cluster", cluster.address)
+    process = start("upscale", *place, *options, "--tile", "96", "--actor-cpus", "1")
+
+    def made() -> int:
+        return sum(1 for _ in goal.list(".vdsr/strips/a.tif/made"))
+
+    wait(lambda: made() or process.poll() is not None)
+    assert process.poll() is None
+    os.kill(cluster.actors()[0], signal.SIGKILL)
+    assert ended(process) == (0, [])
+    assert goal.read("a_x4.tif") == (tmp_path / "whole/a_x4.tif").read_bytes()
+    assert not list(goal.list(".vdsr/strips"))
+
+
+@pytest.mark.slow
 def test_a_job_starts_over(cluster: RayCluster, storage: None, job: Path, tmp_path: Path):
     folder, goal = job / "few", Storage(f"s3://{BUCKET}/over")
     folder.mkdir()

@@ -466,7 +466,7 @@ def test_the_shipped_model_is_in_floats_for_a_backend_of_ones_own():
     with Upscaler(backend=Own()) as upscaler:
         assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr-fast", "fp32")
     with Upscaler(backend=Own(), precision="int8") as upscaler:
-        assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr-int8", "int8")
+        assert (upscaler.model.metadata.name, upscaler.precision) == ("vdsr-fast-int8", "int8")
 
 
 @pytest.mark.parametrize("bad", [None, 5, object(), Own, [], {"run": 1}])

@@ -26,6 +26,7 @@ class Hand:
     def __init__(self) -> None:
         self.answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.is_open, self.is_dead, self.blameless = True, False, False
+        self.is_helping = False
         self.tasks: list[Task] = []
         self.done: list[tuple[int, int]] = []
 
@@ -38,6 +39,9 @@ class Hand:
     @property
     def begun(self) -> set[int]:
         return {task.id for task in self.tasks}
+
+    def help(self, tasks: list[Task]) -> None:
+        assert not tasks
 
     def turn(self) -> None:
         if self.tasks:

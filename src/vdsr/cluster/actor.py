@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from vdsr.cluster.storage import is_address
-from vdsr.cluster.stored import do_stored
+from vdsr.cluster.stored import do_stored, help_stored
 from vdsr.errors import VdsrError
 from vdsr.inference import cpu, memory
 from vdsr.inference.plan import OnProgress, Progress
+from vdsr.inference.shared_strips import SharedStrips, ShareStrips
 from vdsr.jobs.child import Answer, refusal
 from vdsr.jobs.enlarger import Enlarger
 from vdsr.jobs.picture import FAILED, Outcome, Task
@@ -75,7 +76,7 @@ class EnlargerActor:
     def _see_to(self, task: Task) -> None:
         try:
             stored = is_address(task.source)
-            outcome = do_stored(task, self._do) if stored else self._do(task)
+            outcome = do_stored(task, self._do) if stored else self._do(task, SharedStrips)
         except Exception as error:  # one picture must not be waited for without end
             outcome = Outcome(id=task.id, state=FAILED, error=f"unexpected {error!r}")
         self._progress.pop(task.id, None)
@@ -83,14 +84,17 @@ class EnlargerActor:
             self._ended.append(outcome.as_dict())
             self._change.notify_all()
 
-    def _do(self, task: Task) -> Outcome:
+    def _do(self, task: Task, share: ShareStrips) -> Outcome:
         assert self._enlarger is not None
-        return self._enlarger.do(task, self._reporter(task.id))
+        return self._enlarger.do(task, self._reporter(task.id), share)
 
     def help(self, task: dict[str, Any]) -> dict[str, Any]:
         """Make strips of a picture that another actor is at work on; returns how many."""
         assert self._enlarger is not None
-        return {"helped": self._enlarger.help(Task(**task))}
+        asked = Task(**task)
+        if is_address(asked.source):
+            return {"helped": help_stored(asked, self._enlarger.help)}
+        return {"helped": self._enlarger.help(asked)}
 
     def _reporter(self, id: int) -> OnProgress:
         def report(progress: Progress) -> None:

@@ -104,7 +104,7 @@ class _Run:
     ) -> None:
         self._listing, self._settings = listing, listing.settings
         self._source, self._goal, self._state = listing.source, listing.goal, listing.state
-        self._show, self._watch = show, options.watch
+        self._show, self._watch, self._resume = show, options.watch, options.resume
         self._tally = Tally()
         self._counts = _Counts()
         self._seats = Seats(actors, listing.state, listing.settings, options, self._tally)
@@ -192,7 +192,7 @@ class _Run:
                     source=joined(self._source, one.name),
                     made=format,
                     goal=joined(self._goal, output),
-                    options=self._settings.options(format) | {"resume": False},
+                    options=self._settings.options(format) | {"resume": self._resume},
                     beside={},
                     preview=False,
                     memory=None,

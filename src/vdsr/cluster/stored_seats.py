@@ -13,6 +13,7 @@ from vdsr.cluster.storage import Object
 from vdsr.cluster.stored_state import StoredState
 from vdsr.errors import ClusterError
 from vdsr.jobs.child import Answer
+from vdsr.jobs.crew import HELPED_PIXELS
 from vdsr.jobs.leases import CRASHES
 from vdsr.jobs.picture import TOO_LARGE, Outcome, Task
 from vdsr.jobs.progress import Tally
@@ -31,12 +32,14 @@ class Picture:
 
     Attributes:
         crashes: actors that have died with it.
+        pixels: of its result, as soon as they are known.
     """
 
     source: Object
     output: str
     task: Task
     crashes: int = 0
+    pixels: int = 0
 
 
 @dataclass
@@ -49,7 +52,9 @@ class _Seat:
 
     @property
     def room(self) -> int:
-        return 0 if self.alone else int(_AHEAD * self.workers) - len(self.held)
+        if self.alone or self.hand.is_helping:
+            return 0
+        return int(_AHEAD * self.workers) - len(self.held)
 
 
 class Seats:
@@ -77,6 +82,7 @@ class Seats:
             "threads": actors.threads,
         }
         self._fixed_memory = options.max_memory is not None
+        self._helped_pixels = 0 if options.resume else HELPED_PIXELS
         self._known: Answer | None = state.opened()
         self._seats: list[_Seat] = []
         self._coming: list[ActorHand] = []
@@ -123,7 +129,17 @@ class Seats:
             min(self._seats, key=lambda seat: len(seat.held)).alone = True
         for seat in self._seats:
             self._give(seat, claimed)
+        giants = self._giants
+        for seat in self._seats:
+            if not seat.held and not claimed and not self._single:
+                seat.hand.help(giants)
         return ended, lost
+
+    @property
+    def _giants(self) -> list[Task]:
+        """Pictures in work that are large enough for others to help with."""
+        held = (picture for seat in self._seats for picture in seat.held.values())
+        return [one.task for one in held if one.pixels > self._helped_pixels]
 
     def end(self) -> None:
         """End all actors."""
@@ -133,10 +149,11 @@ class Seats:
 
     def _recruit(self, waiting: int) -> None:
         now = time.monotonic()
-        if not waiting or now - self._looked < _LOOK:
+        if not (waiting or self._giants) or now - self._looked < _LOOK:
             return
         self._looked = now
         capacity = self._actors.capacity()
+        waiting = waiting or capacity
         # The first one says what `auto` stands for: the others open the same.
         wanted = min(capacity, len(self._seats) + waiting) if self._known is not None else 1
         while len(self._seats) + len(self._coming) < wanted:
@@ -190,7 +207,10 @@ class Seats:
                 if "begun" in answer:
                     self._tally.begun(answer["begun"])
                 elif "progress" in answer:
-                    self._tally.progress(*answer["progress"])
+                    id, done, pixels = answer["progress"]
+                    self._tally.progress(id, done, pixels)
+                    if id in seat.held:
+                        seat.held[id].pixels = pixels
                 else:
                     outcome = Outcome(**answer["ended"])
                     picture = seat.held.pop(outcome.id)

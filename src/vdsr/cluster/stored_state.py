@@ -119,7 +119,7 @@ class StoredState:
             raise UsageError(
                 f"{self._goal.address}: another driver is at work there: end it, and try again"
             )
-        for kind in ("done", "failed", "crashed", "leases", "workers"):
+        for kind in ("done", "failed", "crashed", "leases", "strips", "workers"):
             self._goal.delete_all(f"{HOME}/{kind}")
         self._goal.delete(f"{HOME}/opened")
 

@@ -15,6 +15,7 @@ from vdsr.imaging.files.formats import Format, check_quality
 from vdsr.imaging.files.storage import Storage
 from vdsr.inference.beside import Extras
 from vdsr.inference.plan import OnProgress
+from vdsr.inference.shared_strips import SharedStrips, ShareStrips
 from vdsr.inference.target import Target
 
 
@@ -97,6 +98,7 @@ class Order:
             is whole, and taken up by the next call; None for results of 100 megapixels and
             more.
         kept_for: the output beside which they are kept; None for the output itself.
+        share_strips: with whom they are shared, see `vdsr.inference.shared_strips`.
         progress: called after every tile.
     """
 
@@ -116,6 +118,7 @@ class Order:
     pyramid: bool = False
     resume: bool | None = None
     kept_for: Path | None = None
+    share_strips: ShareStrips = SharedStrips
     progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,21 +31,23 @@ class SharedStrips:
         folder: where they lie.
         plan: all that places and samples of the strips depend on; an object for JSON.
 
+    Attributes:
+        mark: of the plan.
+        claimed: the number of the strip that was claimed last.
+        patience: seconds between two looks at what somebody else is making.
+
     Raises:
         OSError: by all methods, if the folder cannot be used, or is gone.
     """
 
+    patience = 0.05
+
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self._folder = folder
         text = json.dumps(plan, sort_keys=True)
-        self._mark = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self._claimed: tuple[int, BinaryIO] | None = None
-
-    @property
-    def claimed(self) -> int:
-        """The number of the strip that was claimed last."""
-        assert self._claimed is not None
-        return self._claimed[0]
+        self.mark = hashlib.sha256(text.encode()).hexdigest()[:32]
+        self._lock: BinaryIO | None = None
+        self.claimed = -1
 
     def claim(self, number: int) -> bool:
         """Take a strip, if it is neither made nor in the hands of somebody alive.
@@ -52,28 +55,28 @@ class SharedStrips:
         One strip is held at a time: it is given back by `publish` and `release`.
         """
         self.release()
-        if self._is_made(number):
+        if self.is_made(number):
             return False
-        lock = claim(self._folder / f"{number:06}.{self._mark}.lock")
+        lock = claim(self._folder / f"{number:06}.{self.mark}.lock")
         if lock is None:
             return False
         # Whoever had it may have finished it in the meantime.
-        if self._is_made(number):
+        if self.is_made(number):
             lock.close()
             return False
-        self._claimed = number, lock
+        self._lock, self.claimed = lock, number
         return True
 
     def release(self) -> None:
         """Give back what was claimed."""
-        if self._claimed is not None:
-            self._claimed[1].close()
-            self._claimed = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def publish(self, strip: Samples) -> None:
         """Let the others have the strip that was claimed; it is given back."""
         data = np.ascontiguousarray(strip).data.cast("B")
-        stem = f"{self.claimed:06}.{self._mark}"
+        stem = f"{self.claimed:06}.{self.mark}"
         draft = self._folder / f"{stem}.{secrets.token_hex(8)}.draft"
         with draft.open("wb") as file:
             file.write(data)
@@ -98,6 +101,10 @@ class SharedStrips:
         path.replace(goal)
         return data, digest
 
+    def first(self, count: int) -> int:
+        """Of so many strips the one with which whoever helps begins, to go on downward."""
+        return 0 if count else count
+
     def clear(self, sound: int) -> None:
         """Remove what was made for other plans, or is unfinished, or known to be damaged.
 
@@ -108,21 +115,26 @@ class SharedStrips:
             match = _NAME.fullmatch(path.name)
             if match is None:
                 continue
-            of_others = match[2] is not None and match[2] != self._mark
+            of_others = match[2] is not None and match[2] != self.mark
             damaged = path.suffix == ".raw" and int(match[1]) >= sound
             if of_others or damaged or path.suffix == ".draft":
                 path.unlink(missing_ok=True)
 
-    def _is_made(self, number: int) -> bool:
+    def is_made(self, number: int) -> bool:
+        """Whether a strip is there."""
         return strip_path(self._folder, number).exists() or self._made(number) is not None
 
     def _made(self, number: int) -> Path | None:
-        start = f"{number:06}.{self._mark}."
+        start = f"{number:06}.{self.mark}."
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.startswith(start) and entry.name.endswith(".made"):
                     return Path(entry.path)
         return None
+
+
+# Makes what sees the strips of a plan in a folder: `SharedStrips`, or what shares more widely.
+ShareStrips = Callable[[Path, dict[str, Any]], SharedStrips]
 
 
 def strip_path(folder: Path, number: int) -> Path:

@@ -33,13 +33,14 @@ from vdsr.inference.memory import format_size
 from vdsr.inference.order import Order
 from vdsr.inference.pictures import Picture
 from vdsr.inference.plan import OnProgress, Plan
-from vdsr.inference.shared_strips import SharedStrips, strip_path
+from vdsr.inference.shared_strips import SharedStrips, ShareStrips, strip_path
 from vdsr.unfinished import claim, sweep
 from vdsr.version import __version__
 
-_MANIFEST, _OWNER = "manifest.jsonl", "owner"
-# Seconds between two looks at a strip that somebody else is making.
-_PATIENCE = 0.05
+# In the folder: what the strips belong to, and who is at work on them.
+MANIFEST, _OWNER = "manifest.jsonl", "owner"
+# Seconds after which whoever helps looks whether there is work of its own.
+_HELP_SECONDS = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +76,7 @@ def kept_strips(
         "consistent": order.consistent,
         **made_with,
     }
-    return KeptStrips(order.kept_for or goal, made_of)
+    return KeptStrips(order.kept_for or goal, made_of, order.share_strips)
 
 
 def keeps_strips(shape: tuple[int, int], resume: bool | None) -> bool:
@@ -107,6 +108,7 @@ class KeptStrips:
     Args:
         goal: the file that the picture becomes, which gives the place of the strips.
         made_of: all that the samples of the result depend on, but the memory.
+        share: with whom they are shared.
 
     Attributes:
         folder: where they lie.
@@ -116,13 +118,16 @@ class KeptStrips:
             read or written.
     """
 
-    def __init__(self, goal: Path, made_of: dict[str, Any]) -> None:
+    def __init__(
+        self, goal: Path, made_of: dict[str, Any], share: ShareStrips = SharedStrips
+    ) -> None:
         self.folder = folder_of(goal)
         self._goal = goal
         self._head = {"goal": Path(os.path.realpath(goal)).name, **made_of}
         self._memory: int | None = None
         self._digests: list[str] = []
         self._owner: BinaryIO | None = None
+        self._share = share
         self._shared: SharedStrips | None = None
 
     def __enter__(self) -> Self:
@@ -169,7 +174,7 @@ class KeptStrips:
     def _manifest(self) -> tuple[int, list[str]] | None:
         """Memory and strips, as the manifest has them; None if it is of another picture."""
         try:
-            lines = (self.folder / _MANIFEST).read_text("ascii").splitlines()
+            lines = (self.folder / MANIFEST).read_text("ascii").splitlines()
             head, strips = json.loads(lines[0]), lines[1:]
             memory = int(head.pop("memory"))
             del head["strips"]
@@ -251,7 +256,7 @@ class KeptStrips:
                 self._refuse(needed, free)
             head = self._planned(plan, memory)
             self._write_manifest(head)
-            self._shared = SharedStrips(self.folder, head)
+            self._shared = self._share(self.folder, head)
             self._shared.clear(done)
         except OSError as error:
             raise self._error(error) from error
@@ -310,10 +315,11 @@ class KeptStrips:
             while (found := self._kept(number)) is None:
                 if run is None:
                     run = plan.pick(strips(), count, shared.claim, skip=number)
-                band = next(run, None)
+                with self._errors():
+                    band = next(run, None)
                 if band is None:  # all that is left is in others' hands
                     run = None
-                    time.sleep(_PATIENCE)
+                    time.sleep(shared.patience)
                     continue
                 mine.add(shared.claimed)
                 with self._errors():
@@ -336,7 +342,7 @@ class KeptStrips:
             data, digest = found
             self._digests.append(digest)
             # Only now that it is on the disk.
-            with (self.folder / _MANIFEST).open("a", encoding="ascii") as manifest:
+            with (self.folder / MANIFEST).open("a", encoding="ascii") as manifest:
                 manifest.write(self._line(number))
                 manifest.flush()
                 os.fsync(manifest.fileno())
@@ -351,14 +357,17 @@ class KeptStrips:
             memory: bytes that it was made for, see `begun`.
 
         Returns:
-            How many were made: until all are, or somebody has them in hand.
+            How many were made: until all are, or somebody has them in hand, or it takes long.
         """
-        made = 0
-        shared = SharedStrips(self.folder, self._planned(plan, memory))
+        made, end = 0, time.monotonic() + _HELP_SECONDS
+        shared = self._share(self.folder, self._planned(plan, memory))
         try:
-            for band in plan.pick(strips(), plan.counter(None), shared.claim):
+            first = shared.first(len(plan.passes[-1].bands))
+            for band in plan.pick(strips(), plan.counter(None), shared.claim, skip=first):
                 shared.publish(band)
                 made += 1
+                if time.monotonic() > end:
+                    break
         except OSError as error:  # it is whole, or given up
             _log.debug("%s: no more help: %s", self._goal, error)
         finally:
@@ -366,13 +375,13 @@ class KeptStrips:
         return made
 
     def _write_manifest(self, head: dict[str, Any]) -> None:
-        draft = self.folder / f"{_MANIFEST}.new"
+        draft = self.folder / f"{MANIFEST}.new"
         lines = [json.dumps(head) + "\n", *map(self._line, range(len(self._digests)))]
         with draft.open("w", encoding="ascii") as file:
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.folder / _MANIFEST)
+        draft.replace(self.folder / MANIFEST)
 
     def _line(self, strip: int) -> str:
         return json.dumps({"strip": strip, "sha256": self._digests[strip]}) + "\n"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vdsr.inference.pages import enlarge_pages
 from vdsr.inference.pictures import Picture, opened_file
 from vdsr.inference.plan import OnProgress
 from vdsr.inference.preview import preview
+from vdsr.inference.shared_strips import SharedStrips, ShareStrips
 from vdsr.inference.upscaler import Upscaler
 from vdsr.jobs.picture import Outcome, Task, do_picture
 from vdsr.model.architecture import FloatArray
@@ -95,24 +97,26 @@ class Enlarger:
             "workers": self.workers,
         }
 
-    def do(self, task: Task, progress: OnProgress) -> Outcome:
+    def do(self, task: Task, progress: OnProgress, share: ShareStrips = SharedStrips) -> Outcome:
         """Do a picture; whatever goes wrong is told by the outcome.
 
         Args:
             task: which, and where to.
             progress: called after every tile.
+            share: with whom the strips of a giant picture are shared.
         """
         try:
             with self._pictures:
-                return do_picture(task, self._enlarge, progress)
+                return do_picture(task, partial(self._enlarge, share), progress)
         except BaseException as error:
             return Outcome(id=task.id, state="failed", error=f"unexpected {error!r}")
 
-    def help(self, task: Task) -> int:
+    def help(self, task: Task, share: ShareStrips = SharedStrips) -> int:
         """Make strips of a giant picture that somebody else is at work on.
 
         Args:
             task: as it is there.
+            share: with whom the strips are shared.
 
         Returns:
             How many were made; 0 where there is nothing to help with.
@@ -121,15 +125,15 @@ class Enlarger:
             return 0
         try:
             with self._pictures:
-                order = _order(task, None)
+                order = _order(task, None, share)
                 picture = opened_file(Path(task.source), order.page)
                 engine = replace(self._engine(picture, order), max_memory=self._memory)
                 return engine.help(picture, Path(task.goal), order)
         except (VdsrError, OSError):  # whoever is at work on it meets it, too, and says so
             return 0
 
-    def _enlarge(self, task: Task, progress: OnProgress) -> Result:
-        order = _order(task, progress)
+    def _enlarge(self, share: ShareStrips, task: Task, progress: OnProgress) -> Result:
+        order = _order(task, progress, share)
         source, made = Path(task.source), Path(task.made)
 
         def engine_for(picture: Picture) -> Engine:
@@ -156,13 +160,13 @@ class Enlarger:
         return replace(engine, network=network)
 
 
-def _order(task: Task, progress: OnProgress | None) -> Order:
+def _order(task: Task, progress: OnProgress | None, share: ShareStrips) -> Order:
     options = dict(task.options)
     if options.get("fit") is not None:
         options["fit"] = tuple(options["fit"])  # which JSON does not know
     order = Order.of(options, caller="upscale", progress=progress)
     # Strips outlive this process, whose work folder does not.
-    return replace(order, kept_for=Path(task.goal))
+    return replace(order, kept_for=Path(task.goal), share_strips=share)
 
 
 def _preview(engine: Engine, picture: Picture, made: Path, order: Order) -> Result:
