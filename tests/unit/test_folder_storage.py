@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vdsr.cluster.folder_storage import FolderStorage, local_path, place_at
+from vdsr.cluster.stored import joined, split
 from vdsr.errors import InputError, OutputError, UsageError
 from vdsr.outputs import Part
 
@@ -81,17 +82,22 @@ def test_marks_are_of_the_output_that_they_were_put_at(
     place.upload("a/b.png", made, {"vdsr-source": "ä"})
     assert place.marks("a/b.png") == {"vdsr-source": "ä"}
     assert names(place) == [".vdsr/marks/a/b.png~", "a/b.png"]
-    # Whoever dies between its marks and its place has changed nothing.
-    made.write_bytes(b"another")
+    # Whoever dies between its marks and its place has changed nothing, however often.
+    commit = Part.commit
 
-    def die(_: Part) -> None:
-        raise KeyboardInterrupt
+    def die(part: Part) -> None:
+        if part.goal.name == "b.png":
+            raise KeyboardInterrupt
+        commit(part)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Part, "commit", die)
-        place.upload("a/b.png", made, {"vdsr-source": "new"})
-    assert place.read("a/b.png") == b"first"
-    assert place.marks("a/b.png") == {"vdsr-source": "ä"}
+    for i in range(3):
+        made.write_bytes(b"another" + bytes(i))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Part, "commit", die)
+            place.upload("a/b.png", made, {"vdsr-source": f"new{i}"})
+        assert f"new{i}".encode() in (place.read(".vdsr/marks/a/b.png") or b"")
+        assert place.read("a/b.png") == b"first"
+        assert place.marks("a/b.png") == {"vdsr-source": "ä"}
     place.upload("a/b.png", made, {"vdsr-source": "new"})
     assert place.marks("a/b.png") == {"vdsr-source": "new"}
     # What somebody else has put there has none.
@@ -149,11 +155,15 @@ def test_links_to_folders_are_not_followed(tmp_path: Path):
 def test_addresses_of_files(tmp_path: Path):
     assert local_path("file:///a/b%20c") == "/a/b c"
     assert local_path("file://localhost/a") == "/a"
+    assert os.fsencode(local_path("file:///a/%FF")) == b"/a/\xff"
     assert local_path("s3://a/b") == "s3://a/b"
     with pytest.raises(UsageError, match="file:///"):
         local_path("file://other/a")
     place = place_at(f"file://{tmp_path}")
     assert isinstance(place, FolderStorage)
     assert place.address == f"file://{tmp_path}"
+    # However many slashes a path begins with, folder and name are told apart again.
+    twice = place_at(f"file:///{tmp_path}")
+    assert split(joined(twice, "a/b.png")) == (place.address, "a/b.png")
     with pytest.raises(InputError, match="there is no such folder"):
         list(place_at(f"file://{tmp_path}/none").list())

@@ -62,8 +62,8 @@ def upscale(
         str,
         typer.Argument(
             metavar="OUT",
-            help="The enlarged picture, or - for standard output; or a folder for several."
-            " None with --in-place.",
+            help="The enlarged picture, or - for standard output; or a folder for several,"
+            " or an address of storage. None with --in-place.",
         ),
     ],
     scale: Scale = None,

@@ -42,7 +42,7 @@ def local_path(text: str) -> str:
     parts = urlsplit(text)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise UsageError(f"{text}: a file of this machine is file:///, and its path")
-    return unquote(text.removeprefix(f"{SCHEME}{parts.netloc}"))
+    return unquote(text.removeprefix(f"{SCHEME}{parts.netloc}"), errors="surrogateescape")
 
 
 def place_at(text: str) -> Place:
@@ -67,7 +67,9 @@ class FolderStorage:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are
+        whole = os.path.abspath(folder)  # noqa: PTH100 - links stay as they are
+        # POSIX keeps two slashes at the beginning, which here divide a folder from a name in it.
+        self._folder = Path(re.sub("^//+", "/", whole))
         self.address = f"{SCHEME}{self._folder}"
 
     def at(self, name: str) -> str:
@@ -142,8 +144,17 @@ class FolderStorage:
             raise InputError(f"{self.at(name)}: it cannot be read: {error.strerror}") from error
         return next((one["marks"] for one in self._marked(name) if one["state"] == state), {})
 
+    def _still_needed(self, name: str) -> _Marks:
+        """Marks of the output that is there; and the last ones, whose output may yet come."""
+        known = self._marked(name)
+        try:
+            state = _state(self._path(name))
+        except FileNotFoundError:
+            return known[:1]
+        return [one for i, one in enumerate(known) if i == 0 or one["state"] == state]
+
     def _marked(self, name: str) -> _Marks:
-        """The marks of an output, and of the one that it replaces, each with its state."""
+        """The marks of an output, and of those that it may replace, each with its state."""
         found = self.read(f"{HOME}/marks/{name}")
         known: _Marks = [] if found is None else json.loads(found)
         return known
@@ -175,7 +186,7 @@ class FolderStorage:
             found = os.fstat(file.fileno())
             # Before it is in its place: whoever dies in between leaves the old one its marks.
             new = {"state": [found.st_size, found.st_mtime_ns], "marks": dict(marks)}
-            known = [new, *self._marked(name)[:1]]
+            known = [new, *self._still_needed(name)]
             self.write(f"{HOME}/marks/{name}", json.dumps(known).encode())
 
     def _path(self, name: str) -> Path:
