@@ -72,6 +72,27 @@ def test_one_of_many_is_the_first(tmp_path: Path):
         assert place.read(f".vdsr/leases/0/{i}/x") == str(won[0]).encode()
 
 
+def test_others_may_write_into_what_is_deleted(tmp_path: Path):
+    place = FolderStorage(tmp_path)
+    failures = []
+
+    def work(base: str) -> None:
+        try:
+            for i in range(8):
+                place.create(f"{base}/{i}", b"x")
+        except OutputError as error:
+            failures.append(error)
+
+    for i in range(50):
+        base = f".vdsr/strips/{i}"
+        place.write(f"{base}/plan", b"x")
+        thread = threading.Thread(target=work, args=(base,))
+        thread.start()
+        place.delete_all(base)
+        thread.join()
+    assert not failures
+
+
 def test_marks_are_of_the_output_that_they_were_put_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -27,6 +27,8 @@ _UNFINISHED = re.compile(r"\.vdsr-[0-9a-f]{32}\.part")
 # A file and a folder may be of one name in object storage: records of the state end in this.
 _RECORD = "~"
 _LONGEST = 255
+# How often a file is written, or a folder deleted, where others do the contrary.
+_TRIES = 20
 
 _Marks = list[dict[str, Any]]
 
@@ -98,21 +100,31 @@ class FolderStorage:
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Place.create`."""
-        path = self._path(name)
-        with as_output_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write_whole(path, data, overwrite=False)
+            self._write(name, data, overwrite=False)
         except OutputExists:
             return False
         return True
 
     def write(self, name: str, data: bytes) -> None:
         """See `Place.write`."""
+        self._write(name, data, overwrite=True)
+
+    def _write(self, name: str, data: bytes, *, overwrite: bool) -> None:
         path = self._path(name)
-        with as_output_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        for i in range(_TRIES):
+            try:
+                with as_output_error(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, data, overwrite=overwrite)
+                return
+            except OutputExists:
+                raise
+            except OutputError as error:
+                # `delete_all` of somebody else may have taken the folder away.
+                gone = isinstance(error.__cause__, (FileNotFoundError, FileExistsError))
+                if i == _TRIES - 1 or not (gone or not path.parent.is_dir()):
+                    raise
 
     def read(self, name: str) -> bytes | None:
         """See `Place.read`."""
@@ -131,8 +143,15 @@ class FolderStorage:
 
     def delete_all(self, below: str) -> None:
         """See `Place.delete_all`."""
-        with as_output_error(self._folder / below), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._folder / below)
+        folder = self._folder / below
+        with as_output_error(folder):
+            for _ in range(_TRIES):
+                # Others may write there meanwhile.
+                shutil.rmtree(folder, ignore_errors=True)
+                if not folder.exists():
+                    return
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder)
 
     def marks(self, name: str) -> dict[str, str] | None:
         """See `Place.marks`."""
