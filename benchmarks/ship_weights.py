@@ -2,7 +2,7 @@
 
     python benchmarks/ship_weights.py better.onnx --set5 FOLDER -o src/vdsr/weights/vdsr.onnx
 
-Nothing else of the file changes; float and int8 models alike.
+Its name is that of the file. Nothing else changes; float and int8 models alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vdsr.outputs import write_whole
 PROTOCOL = "paper"
 
 
-def main(path: Path, set5: Path, goal: Path, version: str | None) -> None:
+def main(path: Path, set5: Path, goal: Path, version: str | None, license: str | None) -> None:
     model = load_model(path)
     settings = EvaluationSettings(protocol=PROTOCOL, scales=model.metadata.scales)
     with closing(Candidate(model, backend="openvino")) as candidate:
@@ -31,7 +31,9 @@ def main(path: Path, set5: Path, goal: Path, version: str | None) -> None:
     metadata = replace(
         model.metadata,
         psnr={**model.metadata.psnr, **psnr},
+        name=goal.stem,
         version=version or model.metadata.version,
+        license=license or model.metadata.license,
     )
     data = model_bytes(model.architecture, metadata, quantized=model.quantized)
     write_whole(goal, data)
@@ -43,6 +45,7 @@ if __name__ == "__main__":
     parser.add_argument("model", type=Path)
     parser.add_argument("--set5", type=Path, required=True)
     parser.add_argument("--version", help="of the weights; else as it is")
+    parser.add_argument("--license", help="of the weights; else as it is")
     parser.add_argument("--output", "-o", type=Path, required=True)
     given = parser.parse_args()
-    main(given.model, given.set5, given.output, given.version)
+    main(given.model, given.set5, given.output, given.version, given.license)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from networks import model
 from vdsr.data.packfile import join_packs, make_pack, read_pack, write_pack
@@ -17,7 +18,7 @@ from vdsr.training.branch import branch_of
 from vdsr.training.checkpoint import NAME, load_checkpoint
 from vdsr.training.growth import deepen, with_chroma
 from vdsr.training.module import build_network
-from vdsr.training.network import VDSR
+from vdsr.training.network import VDSR, rounded
 from vdsr.training.optimizers import Muon, orthogonal
 from vdsr.training.recipe import DamageSettings, DecaySettings, NetworkSettings, Phase, Stage
 from vdsr.training.recipe_file import load_recipe, parse_recipe
@@ -391,8 +392,13 @@ def test_the_recipes_of_this_package_for_folded_networks():
         ("scales = [2]", "scales = [1.5]", "without damage, data.scales are whole"),
         ("patch = 24", "patch = 25", "multiple of network.fold"),
         ("fold = 2", "fold = 5", "network.fold is 1, 2, 3 or 4"),
-        ("fold = 2", 'fold = 2\nkind = "srcnn"', "an srcnn is of luma, and not folded"),
+        (
+            "fold = 2",
+            'fold = 2\nkind = "srcnn"',
+            "an srcnn is of luma, not folded, and not in int8",
+        ),
         ("slope = 0.1", "slope = 2.0", "network.slope"),
+        ("slope = 0.1", "int8 = [0]", "network.int8 are layers behind the first"),
         ("bias_rate = 0.01", "bias_rate = -1.0", "bias_rate"),
         ("[decay]\nsteps = 4", "[decay]\nsteps = 4\nminutes = 2.0", "either steps or minutes"),
         ("[decay]", "[damage]\nshare = 0.5\nqualities = [90, 20]\n[decay]", "damage.qualities"),
@@ -410,3 +416,34 @@ def test_a_trained_folded_network_is_a_model_file(tmp_path: Path, pack, monkeypa
     outcome = trainer.train(recipe, pack, tmp_path, options=TrainingOptions(threads=1))
     file = model(outcome.architecture.layers)
     assert (file.architecture.fold, file.architecture.halo) == (2, 8)
+
+
+def test_values_are_rounded_and_gradients_are_not():
+    values = torch.linspace(0.0, 2.0, 1000, requires_grad=True)
+    found = rounded(values, torch.tensor(2.0), 255)
+    steps = found.detach() * 255 / 2
+    assert (steps - steps.round()).abs().max() < 1e-4
+    assert (found - values).abs().max() <= 1 / 255 + 1e-6
+    found.sum().backward()
+    assert torch.equal(values.grad, torch.ones(1000))
+
+
+def test_layers_compute_as_in_int8():
+    torch.manual_seed(0)
+    network = VDSR(depth=4, width=8)
+    y = torch.rand(2, 1, 16, 16)
+    plain = network(y)
+    network.int8 = frozenset({1})
+    first, second, *rest = network.convolutions
+    h = first(y).relu()
+    step = h.max() / 255
+    peaks = second.weight.abs().amax((1, 2, 3), keepdim=True) / 63
+    weight = (second.weight / peaks).round() * peaks
+    h = functional.conv2d((h / step).round() * step, weight, second.bias, padding=1).relu()
+    expected = y + rest[1](rest[0](h).relu())
+    assert (network(y) - expected).abs().max() < 1e-5
+    assert (network(y) - plain).abs().max() > 1e-5
+    # All weights learn, and a model file has them as they are.
+    network(y).square().mean().backward()
+    assert all(layer.weight.grad.abs().max() > 0 for layer in network.convolutions)
+    assert np.array_equal(network.architecture().layers[1].weight, second.weight.detach().numpy())

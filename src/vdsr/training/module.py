@@ -184,6 +184,7 @@ class StageModule(pl.LightningModule):
         settings = self.recipe.network
         left = 1.0 - self.total / settings.slope_steps
         self.network.slope = settings.slope * left if left > 0.0 else 0.0
+        self.network.int8 = frozenset(settings.int8)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """The loss of the batch of this step."""

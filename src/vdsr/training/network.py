@@ -42,6 +42,7 @@ class Chain(nn.Module):
     Attributes:
         slope: of what is below 0 behind a layer, in training: 0 is ReLU, which is what a
             model file has.
+        int8: layers, from 0, that compute as they would in int8, see `rounded`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Chain(nn.Module):
     ) -> None:
         super().__init__()
         self.residual, self.fold, self.planes, self.slope = residual, fold, planes, 0.0
+        self.int8: frozenset[int] = frozenset()
         end = planes * fold**2
         ends = [end, *channels, end]
         self.layers = nn.ModuleList(
@@ -85,8 +87,8 @@ class Chain(nn.Module):
         """
         *inner, last = self.layers
         h = self.folded(y)
-        for layer in inner:
-            h = layer(h)
+        for number, layer in enumerate(inner):
+            h = _in_int8(layer, h) if number in self.int8 else layer(h)
             # In place: what a convolution gives is not needed for its own gradient.
             h = functional.leaky_relu_(h, self.slope) if self.slope else h.relu_()
         out: Tensor = last(h)
@@ -179,6 +181,33 @@ class SRCNN(Chain):
 
     def __init__(self, *, kernels: tuple[int, int, int] = (9, 5, 5)) -> None:
         super().__init__(kernels, [64, 32], bias=True, residual=False)
+
+
+def rounded(values: Tensor, largest: Tensor, steps: int) -> Tensor:
+    """Values on so many steps from 0 to the largest, with the gradient of the values.
+
+    Straight through, as Y. Bengio, N. Leonard, A. Courville, "Estimating or Propagating Gradients
+    Through Stochastic Neurons", 2013, https://arxiv.org/abs/1308.3432; in training so that int8
+    loses less: B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", CVPR 2018, https://arxiv.org/abs/1712.05877.
+
+    Args:
+        values: of any shape.
+        largest: above 0; of a shape that broadcasts to that of `values`.
+        steps: from 0 to the largest.
+    """
+    step = largest / steps
+    return values + (torch.round(values / step) * step - values).detach()
+
+
+def _in_int8(layer: nn.Module, h: Tensor) -> Tensor:
+    """A layer as the quantizer has it: inputs of 8 bits, weights of 7 for each output channel."""
+    assert isinstance(layer, nn.Conv2d)
+    least = torch.finfo(torch.float32).tiny
+    given = rounded(h, h.detach().amax().clamp_min(least), 255)
+    peaks = layer.weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(least)
+    weight = rounded(layer.weight, peaks, 63)
+    return functional.conv2d(given, weight, layer.bias, padding=layer.padding)
 
 
 def _array(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -48,6 +48,8 @@ class NetworkSettings:
         slope: of a VDSR's ReLU below 0, at first: a channel that is below 0 everywhere can
             come back. It falls to 0, which is ReLU, over the first
         slope_steps: steps of the run.
+        int8: layers of a VDSR, from 0, that compute as in int8 while they are trained, so that
+            `vdsr quantize` loses less; not the first and the last.
         kernels: the three kernels of an SRCNN.
     """
 
@@ -61,6 +63,7 @@ class NetworkSettings:
     identity: float = 0.0
     slope: float = 0.0
     slope_steps: int = 3000
+    int8: tuple[int, ...] = ()
     kernels: tuple[int, ...] = (9, 5, 5)
 
     def __post_init__(self) -> None:
@@ -72,9 +75,10 @@ class NetworkSettings:
         check(self.fold in FOLDS, "network.fold is 1, 2, 3 or 4")
         check(self.planes in PLANES, "network.planes is 1 (luma) or 3 (Y, Cb, Cr)")
         check(
-            self.kind == "vdsr" or self.fold == self.planes == 1,
-            "an srcnn is of luma, and not folded",
+            self.kind == "vdsr" or (self.fold == self.planes == 1 and not self.int8),
+            "an srcnn is of luma, not folded, and not in int8",
         )
+        check(min(self.int8, default=1) >= 1, "network.int8 are layers behind the first")
         check(
             len(self.kernels) == 3 and all(k % 2 == 1 and k > 0 for k in self.kernels),
             "network.kernels are three odd numbers",
