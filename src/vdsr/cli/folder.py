@@ -174,7 +174,7 @@ def status(
 
     check_outputs(json=json, overwrite=overwrite)
     folder = local_path(folder)
-    if is_address(folder) or (Path(folder) / STORED_JOB).exists():
+    if is_address(folder) or exists(Path(folder) / STORED_JOB):
         if check:
             raise UsageError(f"{folder}: --check is for folders, and not for addresses of storage")
         from vdsr.cli.stored import status_stored

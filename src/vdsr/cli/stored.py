@@ -20,6 +20,7 @@ from vdsr.cli.folder import (
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cluster.storage import is_address
 from vdsr.errors import InputError, UsageError
+from vdsr.inputs import exists
 
 if TYPE_CHECKING:
     from vdsr.cluster.options import ClusterOptions
@@ -48,7 +49,7 @@ def upscale_stored(
     if len(inputs) > 1:
         raise UsageError("from or to storage: one address or folder for IN, and one for OUT")
     source, goal = _place(inputs[0]), _place(output)
-    if not is_address(output) and (Path(output) / MANIFEST).exists():
+    if not is_address(output) and exists(Path(output) / MANIFEST):
         raise UsageError(
             f"{output}: a job from folder to folder lies there: another folder keeps both"
         )

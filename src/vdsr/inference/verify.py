@@ -24,11 +24,11 @@ from vdsr.imaging.files.metadata import Metadata, blob
 from vdsr.inference.engine import Result
 from vdsr.inference.pipeline import RowBuffer
 from vdsr.inference.plan import OnProgress
-from vdsr.inference.selection import int8_form
+from vdsr.inference.selection import automatic_models, int8_form
 from vdsr.inference.target import Target
 from vdsr.inference.upscaler import Upscaler
 from vdsr.inputs import file_digest
-from vdsr.model.file import DEFAULT_MODEL, ModelFile, load_model, shipped_models
+from vdsr.model.file import ModelFile, load_model, shipped_models
 from vdsr.outputs import work_folder
 
 YES, ALTERED, NO = "yes", "altered", "no"
@@ -133,7 +133,7 @@ def verify(
         precisions = (said["Precision"],) if "Precision" in said else ("auto", "fp32")
         for precision in precisions:
             again = folder / f"{precision.replace(os.sep, '')[:20]}{format.suffixes[0]}"
-            chosen = DEFAULT_MODEL if not said and model is None else file
+            chosen = automatic_models().clean if not said and model is None else file
             try:
                 with _upscaler(chosen, said, precision, options) as upscaler:
                     result = _make(upscaler, again, given, made, said, progress)
@@ -183,7 +183,7 @@ def _model(said: Mapping[str, str], model: AnyPath | None) -> ModelFile:
             f"the picture names the model {said.get('Model', '')} {named}, which is not among the"
             " shipped ones: name its file as the model"
         )
-    return load_model(DEFAULT_MODEL)
+    return load_model(automatic_models().clean)
 
 
 def _upscaler(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vdsr.errors import InputError, OutputError, UsageError
+from vdsr.inputs import exists
 from vdsr.jobs.balance import Balance, balance
 from vdsr.jobs.crew import Crew
 from vdsr.jobs.discovery import Found, Selection, find
@@ -175,7 +176,7 @@ def run_job(
         OutputError: if the folder cannot be written.
     """
     options = options or RunOptions()
-    if (output / STORED_JOB).exists():
+    if exists(output / STORED_JOB):
         raise UsageError(f"{output}: a job from storage lies there: another folder keeps both")
     new = not os.path.lexists(output)
     _make_folder(output)
