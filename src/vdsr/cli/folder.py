@@ -17,7 +17,7 @@ import typer
 from vdsr.cli.console import INTERRUPTED, STDOUT, as_options, check_outputs, duration, say, tell
 from vdsr.cli.job_progress import JobDisplay
 from vdsr.cli.options import Json, Overwrite
-from vdsr.cluster.folder_storage import SCHEME, local_path
+from vdsr.cluster.folder_storage import local_path
 from vdsr.cluster.storage import is_address
 from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.inputs import exists, is_folder
@@ -179,8 +179,7 @@ def status(
             raise UsageError(f"{folder}: --check is for folders, and not for addresses of storage")
         from vdsr.cli.stored import status_stored
 
-        place = folder if is_address(folder) else f"{SCHEME}{Path(folder).absolute()}"
-        status_stored(place, json=json)
+        status_stored(folder, json=json)
         return
     output = Path(folder)
     manifest = open_manifest(output)

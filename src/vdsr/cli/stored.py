@@ -48,12 +48,11 @@ def upscale_stored(
 
     if len(inputs) > 1:
         raise UsageError("from or to storage: one address or folder for IN, and one for OUT")
-    source, goal = _place(inputs[0]), _place(output)
     if not is_address(output) and exists(Path(output) / MANIFEST):
         raise UsageError(
             f"{output}: a job from folder to folder lies there: another folder keeps both"
         )
-    output = goal
+    source, output = _place(inputs[0]), _place(output)
     if dry_run:
         _dry_run(source, output, settings, options, quiet=quiet, json=json)
         return
@@ -85,14 +84,14 @@ def _place(text: str) -> str:
 
 
 def status_stored(output: str, *, json: str | None) -> None:
-    """Say how the job stands whose outputs are at an address.
+    """Say how the job stands whose outputs are at an address, or in a folder.
 
     Raises:
         VdsrError: see `stored_status`.
     """
     from vdsr.cluster.stored_status import stored_status
 
-    found = stored_status(output)
+    found = stored_status(_place(output))
     if json != STDOUT:
         kept = f" ({found.quarantined} in quarantine)" if found.quarantined else ""
         counts = f"{found.done} done, {found.failed} failed{kept}, {found.in_work} in work"

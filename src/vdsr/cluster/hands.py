@@ -15,6 +15,7 @@ from vdsr.jobs.child import Answer, opened_of
 from vdsr.jobs.enlarger import PER_THREAD
 from vdsr.jobs.picture import Task
 
+# Seconds to wait for an actor to open; and until one that found nothing to help with asks again.
 _LOOK = 1.0
 # Calls at once of an actor that has pictures in work and gets more.
 _EXCHANGES = 2

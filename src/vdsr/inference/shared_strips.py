@@ -103,7 +103,7 @@ class SharedStrips:
 
     def first(self, count: int) -> int:
         """Of so many strips the one with which whoever helps begins, to go on downward."""
-        return 0 if count else count
+        return 0
 
     def clear(self, sound: int) -> None:
         """Remove what was made for other plans, or is unfinished, or known to be damaged.

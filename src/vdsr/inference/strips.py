@@ -324,6 +324,7 @@ class KeptStrips:
                 mine.add(shared.claimed)
                 with self._errors():
                     shared.publish(band)
+                band = None  # it is on the disk: memory is planned for one
             if number >= done and number not in mine:
                 count((rows.stop - rows.start) * plan.layout.width)
             data = np.frombuffer(found, last.dtype_out)
