@@ -67,6 +67,18 @@ def test_noise_is_found_and_is_no_block(level: float):
     assert "JPEG" not in found.words
 
 
+@pytest.mark.parametrize("level", [3, 5, 10])
+def test_noise_is_found_where_most_of_a_picture_is_texture(level: float):
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(20, 235, (96, 96)), np.ones((3, 3))).astype(np.uint8)
+    for top in range(0, 288, 96):
+        for left in range(0, 288, 96):
+            picture[top : top + 48, left : left + 48] = 128  # a quarter of all is plain
+    picture = np.repeat(picture[..., None], 3, 2)
+    assert judged(picture).noise == 0
+    assert judged(noisy(picture, level)).noise == pytest.approx(0.668 * level, rel=0.2)
+
+
 def test_gray_16_bit_and_float_are_judged_as_8_bit():
     gray = through_jpeg(noisy(scene(), 8), 60)[..., 1]
     expected = judged(gray)

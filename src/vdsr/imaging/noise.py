@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 # squares sum to 36. The mean of the absolute values of a normal variable is sqrt(2 / pi) of
 # its deviation.
 _GAIN = np.sqrt(np.pi / 2.0) / 6.0
-_SIDE = 32
-# Noise is everywhere, texture is not: the quietest of all places tell it.
-_QUIETEST = 0.1
-# Of white noise, the quietest tenth of places is estimated lower than it is (measured).
-_BIAS = 0.95
+_SIDE = 16
+# Noise is everywhere, texture is not: the squares with the least of it tell the noise. They
+# are chosen by the coarse scale, since choosing by the fine one finds where noise is weak.
+_PLAINEST = 0.15
 # Part of the samples of a square.
 _CUT_OFF = 0.75
 # At half the size white noise is half as strong, a quarter in squares; texture grows, in
@@ -26,11 +25,11 @@ _WHITE, _TEXTURE = 0.25, 2.0
 
 
 def noise_level(windows: Sequence[NDArray[np.float32]]) -> float:
-    """Standard deviation of white noise in windows of one picture, by two ways that must agree.
+    """Standard deviation of white noise in windows of one picture.
 
-    One is what the quietest places show, where there is hardly any texture. The other takes
-    half of the places: what is left there of the finest scale when it is compared with the
-    next, in which texture is stronger and white noise weaker. The smaller of both is given.
+    Told by the squares of 16x16 px with the least texture, by what is left there of the finest
+    scale when it is compared with the next, in which texture is stronger and white noise
+    weaker.
 
     Args:
         windows: luma in 0..255, float32 `[h, w]` each.
@@ -42,13 +41,13 @@ def noise_level(windows: Sequence[NDArray[np.float32]]) -> float:
     fine, coarse = (np.concatenate(found) for found in zip(*map(_levels, windows), strict=True))
     if len(fine) == 0:
         return 0.0
-    white = (_TEXTURE * fine**2 - coarse**2) / (_TEXTURE - _WHITE)
-    quiet = float(np.quantile(fine, _QUIETEST)) / _BIAS
-    return min(quiet, float(np.sqrt(max(0.0, np.median(white)))))
+    plain = coarse <= np.quantile(coarse, _PLAINEST)
+    white = (_TEXTURE * fine[plain] ** 2 - coarse[plain] ** 2) / (_TEXTURE - _WHITE)
+    return float(np.sqrt(max(0.0, np.median(white))))
 
 
 def _levels(window: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Immerkaer's estimate by squares of 32 px, at full and half size; plain ones are left out.
+    """Immerkaer's estimate by squares of 16 px, at full and half size; plain ones are left out.
 
     So are squares where nearly all samples are cut off, which hides noise; on white paper it
     is half of them.
