@@ -24,7 +24,8 @@ PROTOCOL = "paper"
 
 def main(path: Path, set5: Path, goal: Path, version: str | None, license: str | None) -> None:
     model = load_model(path)
-    settings = EvaluationSettings(protocol=PROTOCOL, scales=model.metadata.scales)
+    scales = tuple(scale for scale in model.metadata.scales if scale > 1)
+    settings = EvaluationSettings(protocol=PROTOCOL, scales=scales)
     with closing(Candidate(model, backend="openvino")) as candidate:
         rows = list(evaluate(open_dataset(str(set5)), settings, [candidate]))[1::2]
     psnr = {f"{row.dataset} x{row.scale} {row.protocol}": round(row.psnr, 3) for row in rows}

@@ -22,7 +22,7 @@ from vdsr.inference.pictures import Picture
 
 # Set on photographs, drawings and textures that no network is measured by, damaged in known
 # ways: see benchmarks/damage.py. Steps of 2.5 on average are those of quality 98.
-BLOCKS, NOISE, STEPS = 1.15, 1.0, 2.5
+BLOCKS, NOISE, STEPS = 1.15, 1.6, 2.5
 
 # Windows that are looked at: of so many px, at most so many to a side.
 _SIDE, _MOST = 128, 4
