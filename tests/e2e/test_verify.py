@@ -19,11 +19,11 @@ from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayou
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif", "avif": "avif"}
 
 
-def scene(bands: int = 3, dtype: str = "uint8") -> np.ndarray:
+def scene(bands: int = 3, dtype: str = "uint8", noise: float = 0.005) -> np.ndarray:
     rng = np.random.default_rng(2)
     y, x = np.mgrid[:30, :26]
     planes = [0.5 + 0.35 * np.sin((x + i * y) / (2 + i)) for i in range(bands)]
-    shown = (np.stack(planes, -1) + rng.normal(0, 0.02, (30, 26, bands))).clip(0, 1)
+    shown = (np.stack(planes, -1) + rng.normal(0, noise, (30, 26, bands))).clip(0, 1)
     return (shown * np.iinfo(dtype).max).astype(dtype)
 
 
@@ -49,6 +49,14 @@ def test_yes_in_every_format_and_precision(source, tmp_path: Path, format: str, 
         assert found.provenance == {}
     else:
         assert found.provenance["Precision"] == precision
+
+
+def test_a_gif_of_a_noisy_source_is_compared_by_the_model_for_noise(tmp_path: Path):
+    source = tmp_path / "in.png"
+    vdsr.write_image(source, scene(noise=0.03))
+    result = vdsr.upscale(source, tmp_path / "o.gif", scale=2)
+    assert "noise" in result.why
+    assert vdsr.verify(tmp_path / "o.gif", source).verdict == "yes"
 
 
 @pytest.mark.parametrize(

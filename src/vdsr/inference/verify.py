@@ -24,7 +24,7 @@ from vdsr.imaging.files.metadata import Metadata, blob
 from vdsr.inference.engine import Result
 from vdsr.inference.pipeline import RowBuffer
 from vdsr.inference.plan import OnProgress
-from vdsr.inference.selection import automatic_models, int8_form
+from vdsr.inference.selection import AUTO, automatic_models, int8_form
 from vdsr.inference.target import Target
 from vdsr.inference.upscaler import Upscaler
 from vdsr.inputs import file_digest
@@ -133,7 +133,7 @@ def verify(
         precisions = (said["Precision"],) if "Precision" in said else ("auto", "fp32")
         for precision in precisions:
             again = folder / f"{precision.replace(os.sep, '')[:20]}{format.suffixes[0]}"
-            chosen = automatic_models().clean if not said and model is None else file
+            chosen = AUTO if not said and model is None else file
             try:
                 with _upscaler(chosen, said, precision, options) as upscaler:
                     result = _make(upscaler, again, given, made, said, progress)
