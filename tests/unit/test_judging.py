@@ -102,6 +102,12 @@ def test_too_little_tells_nothing(shape: tuple[int, ...]):
     assert judged(np.full(shape, 90, np.uint8)).found == ()
 
 
+def test_noise_is_told_from_four_squares_on():
+    assert judged(noisy(scene(side=32), 10)).noise > 3
+    for rows, columns in ((31, 64), (16, 63)):
+        assert judged(noisy(scene(side=64), 10)[:rows, : columns - 16]).noise == 0
+
+
 def test_large_pixels_are_no_blocks():
     art = np.random.default_rng(0).integers(20, 235, (24, 24, 3)).astype(np.uint8)
     assert judged(np.kron(art, np.ones((8, 8, 1), np.uint8))).blocks <= 1

@@ -17,6 +17,8 @@ _SIDE = 16
 # Noise is everywhere, texture is not: the squares with the least of it tell the noise. They
 # are chosen by the coarse scale, since choosing by the fine one finds where noise is weak.
 _PLAINEST = 0.15
+# A square or two are too little to tell from.
+_FEWEST = 4
 # Part of the samples of a square.
 _CUT_OFF = 0.75
 # At half the size white noise is half as strong, a quarter in squares; texture grows, in
@@ -35,11 +37,11 @@ def noise_level(windows: Sequence[NDArray[np.float32]]) -> float:
         windows: luma in 0..255, float32 `[h, w]` each.
 
     Returns:
-        Levels of luma; 0 if nothing can be told. White noise of S levels in each of R, G
-        and B is of 0.67 S in luma.
+        Levels of luma; 0 if nothing can be told, as from fewer than four squares. White noise
+        of S levels in each of R, G and B is of 0.67 S in luma.
     """
     fine, coarse = (np.concatenate(found) for found in zip(*map(_levels, windows), strict=True))
-    if len(fine) == 0:
+    if len(fine) < _FEWEST:
         return 0.0
     plain = coarse <= np.quantile(coarse, _PLAINEST)
     white = (_TEXTURE * fine[plain] ** 2 - coarse[plain] ** 2) / (_TEXTURE - _WHITE)

@@ -90,7 +90,10 @@ def choose(model: ModelFile, backend: str = "auto", precision: str = "auto") -> 
     held = model.metadata.precision
     wanted = held if precision == "auto" else precision
     if wanted != held and "int8" in (wanted, held):
-        raise BackendError(f"the model {model.metadata.name} holds {held} weights, not {wanted}")
+        raise BackendError(
+            f"the model {model.metadata.name} holds {held} weights, not {wanted}:"
+            " leave the precision to auto"
+        )
     available = module.precisions()
     if precision == "auto" and wanted == "fp16" and wanted not in available:
         # Halves are exact in float32: nothing but speed is lost.
