@@ -9,7 +9,7 @@ import pytest
 
 from vdsr.cli.progress import Counter, Estimate, PictureDisplay, TrainingDisplay
 from vdsr.inference.plan import Progress
-from vdsr.training.progress import TrainingProgress, share_of_run
+from vdsr.training.progress import TrainingProgress, seconds_left
 from vdsr.training.recipe import Stage
 
 
@@ -76,13 +76,13 @@ def test_lines_come_although_no_tile_is_done(
         assert "1/4 pictures of Set5" in _until(capsys, "1/4")
 
 
-def report_of_training(share: float, seconds: float) -> TrainingProgress:
+def report_of_training(seconds: float, left: float | None) -> TrainingProgress:
     return TrainingProgress(
         stage=2,
         stages=3,
         layers=12,
-        share=share,
         seconds=seconds,
+        left=left,
         loss=0.00312,
         psnr={"x2": 36.714, "x3": 32.7},
     )
@@ -92,8 +92,8 @@ def test_a_run_shows_stage_share_time_loss_and_psnr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     with TrainingDisplay("cpu", quiet=False) as display:
-        display(report_of_training(0.25, 600.0))
-        display(report_of_training(0.26, 624.0))
+        display(report_of_training(600.0, 1800.0))
+        display(report_of_training(624.0, 1776.0))
         monkeypatch.setattr(display, "_interval", 0.1)
         shown = _until(capsys, "left")
     line = shown.splitlines()[0]
@@ -102,13 +102,30 @@ def test_a_run_shows_stage_share_time_loss_and_psnr(
     )
 
 
-def test_a_share_of_a_run_counts_minutes_or_steps():
+def test_a_run_without_an_end_shows_no_share(capsys: pytest.CaptureFixture[str]):
+    with TrainingDisplay("trunk", quiet=False) as display:
+        display(report_of_training(600.0, None))
+        display.draw()
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("trunk: stage 2/3, 12 layers, loss 0.00312")
+    assert "%" not in line and "left" not in line
+
+
+def test_what_is_left_of_a_run_is_told_by_minutes_and_by_what_steps_took():
     timed = [Stage(minutes=m, rate=1e-3) for m in (10.0, 30.0)]
-    assert share_of_run(timed, 0, 0.5) == 0.125
-    assert share_of_run(timed, 1, 1.0) == 1.0
-    stepped = [Stage(steps=s, rate=1e-3) for s in (100, 300)]
-    assert share_of_run(stepped, 1, 0.0) == 0.25
-    assert share_of_run([timed[0], stepped[0]], 1, 0.5) == 0.75
+    assert seconds_left(timed, 0, step=0, seconds=0.0, before=0.0) == 2400.0
+    assert seconds_left(timed, 1, step=7, seconds=900.0, before=610.0) == 900.0
+    assert seconds_left(timed, 1, step=9, seconds=1801.0, before=610.0) == 0.0
+    stepped = [Stage(steps=100, depth=8, rate=1e-3), Stage(steps=300, depth=20, rate=1e-3)]
+    assert seconds_left(stepped, 0, step=0, seconds=0.0, before=0.0) is None
+    assert seconds_left(stepped, 0, step=50, seconds=40.0, before=0.0) == 40.0 + 600.0
+    assert seconds_left(stepped, 1, step=0, seconds=0.0, before=80.0) == 600.0
+    assert seconds_left(stepped, 1, step=100, seconds=300.0, before=80.0) == 600.0
+    mixed = [stepped[0], timed[1]]
+    assert seconds_left(mixed, 0, step=50, seconds=40.0, before=0.0) == 40.0 + 1800.0
+    assert seconds_left([timed[0], *stepped], 1, step=0, seconds=0.0, before=600.0) is None
+    endless = [stepped[0], Stage(schedule="stable", rate=1e-3)]
+    assert seconds_left(endless, 0, step=50, seconds=40.0, before=0.0) is None
 
 
 def _until(capsys: pytest.CaptureFixture[str], text: str) -> str:

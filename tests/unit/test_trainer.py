@@ -22,6 +22,7 @@ from vdsr.training.network import SRCNN, VDSR
 from vdsr.training.optimizers import Muon, orthogonal
 from vdsr.training.parallel import Parallel
 from vdsr.training.patches import Patches
+from vdsr.training.recipe import NetworkSettings
 from vdsr.training.recipe_file import parse_recipe
 from vdsr.training.run import Start, TrainingOptions
 from vdsr.training.trainer import train
@@ -125,6 +126,15 @@ def test_a_quiet_start_is_bicubic():
     y = torch.rand(1, 1, 20, 20)
     network = build_network(parse_recipe(TINY).network, 5)
     assert torch.equal(network(y), y)
+    srcnn = build_network(NetworkSettings(kind="srcnn"), 3)
+    torch.testing.assert_close(srcnn(y), y, atol=1e-6, rtol=0.0)
+    # The other channels are there to learn.
+    first, inner, last = srcnn.convolutions
+    assert first.weight[1:].std() > 0.0 and inner.weight[1:].std() > 0.0
+    assert not torch.equal(
+        build_network(NetworkSettings(kind="srcnn", quiet=False), 3).convolutions[2].weight,
+        last.weight,
+    )
 
 
 def test_losses_and_their_sums():

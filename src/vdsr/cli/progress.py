@@ -208,7 +208,8 @@ class TrainingDisplay(Display):
         if self.quiet:
             return
         self._start = time.monotonic() - progress.seconds
-        self.estimate.report(progress.share, 1.0, progress.seconds)
+        whole = 0.0 if progress.left is None else progress.seconds + progress.left
+        self.estimate.report(progress.seconds, whole, progress.seconds)
         facts = [f"stage {progress.stage}/{progress.stages}", f"{progress.layers} layers"]
         if progress.loss is not None:
             facts.append(f"loss {progress.loss:.3g}")

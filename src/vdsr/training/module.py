@@ -34,7 +34,10 @@ def build_network(settings: NetworkSettings, depth: int) -> Chain:
     """The network of a recipe at one depth, with random weights."""
     if settings.kind == "srcnn":
         a, b, c = settings.kernels
-        return SRCNN(kernels=(a, b, c))
+        srcnn = SRCNN(kernels=(a, b, c))
+        if settings.quiet:
+            srcnn.begin_as_bicubic()
+        return srcnn
     network = VDSR(
         depth=depth,
         width=settings.width,

@@ -113,7 +113,7 @@ class Chain(nn.Module):
         the zeros beyond the borders.
         """
         weight = self.convolutions[0].weight
-        of_plane = weight.unflatten(1, (self.planes, -1))
+        of_plane = weight.reshape(len(weight), self.planes, -1, *weight.shape[2:])
         weight.copy_((of_plane - of_plane.mean((2, 3, 4), keepdim=True)).flatten(1, 2))
 
     @torch.no_grad()
@@ -217,6 +217,20 @@ class SRCNN(Chain):
 
     def __init__(self, *, kernels: tuple[int, int, int] = (9, 5, 5)) -> None:
         super().__init__(kernels, [64, 32], bias=True, residual=False)
+
+    @torch.no_grad()
+    def begin_as_bicubic(self) -> None:
+        """Let the first channel carry the picture, and the last layer take nothing else.
+
+        The picture is not negative, so that no ReLU changes it. Random weights have to learn
+        it first, and it is thousands of times stronger than what they are to add.
+        """
+        *_, last = self.convolutions
+        last.weight.zero_()
+        for layer in self.convolutions:
+            middle = layer.kernel_size[0] // 2
+            layer.weight[0] = 0.0
+            layer.weight[0, 0, middle, middle] = 1.0
 
 
 def rounded(values: Tensor, largest: Tensor, steps: int) -> Tensor:

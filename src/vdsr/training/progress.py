@@ -16,8 +16,8 @@ class TrainingProgress:
         stage: the stage at work, from 1.
         stages: how many there are.
         layers: of the network in this stage.
-        share: of the whole run that is done, 0..1.
         seconds: of training so far, those before an interruption included.
+        left: seconds of training to go; None for a run without an end, and before it is known.
         loss: of late; None before it was looked at.
         psnr: on kept-out pictures, of late, `{"x2": ..., ...}` in dB; empty before.
     """
@@ -25,8 +25,8 @@ class TrainingProgress:
     stage: int
     stages: int
     layers: int
-    share: float
     seconds: float
+    left: float | None
     loss: float | None
     psnr: Mapping[str, float]
 
@@ -34,20 +34,38 @@ class TrainingProgress:
 OnTraining = Callable[[TrainingProgress], None]
 
 
-def share_of_run(stages: Sequence[Stage], at: int, done: float) -> float:
-    """Share of a run that is done, 0..1.
+def seconds_left(
+    stages: Sequence[Stage], at: int, *, step: int, seconds: float, before: float
+) -> float | None:
+    """How long a run will still train, by what its steps have taken.
 
-    Stages count by their minutes, or by their steps; where some have the one and some the
-    other, all count alike, since what a step takes is not known before.
+    A step takes as long as its layers are many: what the stage at work shows holds for those
+    behind it, too; before its first step, what the stages before have shown.
 
     Args:
         stages: of the recipe.
         at: index of the stage at work.
-        done: share of that stage.
+        step: steps done in it.
+        seconds: what they took.
+        before: seconds that the stages before took.
+
+    Returns:
+        Seconds; None for a run without an end, and where nothing is known of its steps.
     """
-    sizes = [stage.minutes for stage in stages]
-    if not all(sizes):
-        sizes = [float(stage.steps) for stage in stages]
-    if not all(sizes):
-        sizes = [1.0] * len(stages)
-    return (sum(sizes[:at]) + done * sizes[at]) / sum(sizes)
+    if stages[-1].endless:
+        return None
+    layers, took = step * stages[at].depth, seconds
+    if not layers:
+        known = [stage for stage in stages[:at] if stage.steps]
+        layers = sum(stage.steps * stage.depth for stage in known)
+        took = max(0.0, before - sum(60.0 * stage.minutes for stage in stages[:at]))
+    left = 0.0
+    for stage in stages[at:]:
+        if stage.minutes:
+            whole = 60.0 * stage.minutes
+        elif layers:
+            whole = stage.steps * stage.depth * took / layers
+        else:
+            return None
+        left += whole
+    return max(0.0, left - seconds)

@@ -41,8 +41,9 @@ class NetworkSettings:
         bias: whether a VDSR has biases.
         residual: whether a VDSR adds its output to its input.
         fold, planes: of a VDSR; see `vdsr.model.architecture.Architecture`.
-        quiet: whether a residual VDSR begins as bicubic: its last layer as zeros. It keeps
-            small networks from losing their ReLUs in the first steps.
+        quiet: whether a network begins as bicubic: a residual VDSR with zeros as its last layer,
+            which keeps small ones from losing their ReLUs in the first steps, and an SRCNN with
+            one channel that carries the picture.
         identity: share of the identity that the inner layers of a VDSR begin with, beside a
             third of their random weights; 0 for random weights alone.
         looks_linear: whether a VDSR begins as a linear network: every channel beside its

@@ -27,7 +27,7 @@ from vdsr.training.monitor import Monitor
 from vdsr.training.network import Chain
 from vdsr.training.parallel import Parallel, flush
 from vdsr.training.patches import Patches
-from vdsr.training.progress import TrainingProgress, share_of_run
+from vdsr.training.progress import TrainingProgress, seconds_left
 from vdsr.training.recipe import Recipe
 from vdsr.training.run import Outcome, Start, TrainingOptions
 from vdsr.training.validation import Validation, hold_out
@@ -321,8 +321,14 @@ class _Training:
             stage=at + 1,
             stages=len(stages),
             layers=len(module.network.layers),
-            share=share_of_run(stages, at, module.share_done()),
             seconds=module.seconds_before + module.seconds,
+            left=seconds_left(
+                stages,
+                at,
+                step=module.step,
+                seconds=module.seconds,
+                before=module.seconds_before,
+            ),
             loss=self._monitor.loss,
             psnr={name: value for name, value in last.items() if name.startswith("x")},
         )
