@@ -35,7 +35,6 @@ validate_every = 4
 width = 6
 fold = 2
 identity = 0.9
-zero_sum = true
 slope = 0.1
 slope_steps = 4
 [data]
@@ -273,50 +272,6 @@ def test_a_recipe_may_begin_near_the_identity():
     assert float(inner.std()) < 0.5
 
 
-@pytest.mark.parametrize(("planes", "fold"), [(1, 1), (1, 2), (3, 2)])
-def test_a_first_layer_that_sums_to_zero_sees_no_brightness(planes: int, fold: int):
-    settings = NetworkSettings(width=8, planes=planes, fold=fold, zero_sum=True, quiet=False)
-    network = build_network(settings, 3)
-    y = torch.rand(1, planes, 24, 24)
-    brighter = y + torch.rand(1, planes, 1, 1)
-    border = 3 * fold
-    with torch.no_grad():
-        added = (network(y) - y)[..., border:-border, border:-border]
-        found = (network(brighter) - brighter)[..., border:-border, border:-border]
-    assert added.std() > 0.01
-    torch.testing.assert_close(found, added, atol=1e-4, rtol=1e-4)
-
-
-def test_a_first_layer_sums_to_zero_after_every_step(tmp_path: Path, pack, monkeypatch):
-    stop_at(monkeypatch, 7)
-    trainer.train(parse_recipe(TRUNK), pack, tmp_path, options=TrainingOptions(threads=1))
-    state = load_checkpoint(tmp_path / NAME)
-    for weights in (state.weights, state.mean):
-        first = weights["layers.0.weight"]
-        assert first.abs().max() > 0.01
-        assert first.sum((1, 2, 3)).abs().max() < 1e-6
-
-
-def test_a_network_may_begin_linear_and_lose_nothing_in_its_relus():
-    network = build_network(NetworkSettings(width=8, looks_linear=True, quiet=False), 5)
-    *inner, last = network.convolutions
-
-    def difference(y: torch.Tensor) -> torch.Tensor:
-        for layer in inner:
-            y = layer(y).relu_()
-        return y[:, :4] - y[:, 4:]
-
-    a, b = torch.randn(2, 1, 1, 12, 12)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            difference(a - 2.0 * b), difference(a) - 2.0 * difference(b), atol=1e-4, rtol=1e-4
-        )
-        assert difference(a).std() > 0.1
-    assert not torch.equal(last.weight[:, :4], -last.weight[:, 4:])
-    with pytest.raises(ValueError, match="even number"):
-        VDSR(depth=3, width=5).look_linear()
-
-
 def test_growth_with_noise_is_nearly_the_same():
     net = VDSR(depth=3, width=6, fold=2).architecture()
     exact, noisy = deepen(net, 5), deepen(net, 5, noise=0.02, seed=1)
@@ -440,10 +395,8 @@ def test_the_recipes_of_this_package_for_folded_networks():
         (
             "fold = 2",
             'fold = 2\nkind = "srcnn"',
-            "an srcnn is of luma, not folded, not in int8, and begins at random",
+            "an srcnn is of luma, not folded, and not in int8",
         ),
-        ("identity = 0.9", "identity = 0.9\nlooks_linear = true", "and no network.identity"),
-        ("width = 6\nfold = 2\nidentity = 0.9", "width = 7\nlooks_linear = true", "an even width"),
         ("slope = 0.1", "slope = 2.0", "network.slope"),
         ("slope = 0.1", "int8 = [0]", "network.int8 are layers behind the first"),
         ("bias_rate = 0.01", "bias_rate = -1.0", "bias_rate"),

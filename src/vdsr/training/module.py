@@ -53,10 +53,6 @@ def build_network(settings: NetworkSettings, depth: int) -> Chain:
             dirac = nn.init.dirac_(torch.empty_like(layer.weight))
             with torch.no_grad():
                 layer.weight.mul_(_NOISE).add_(dirac, alpha=settings.identity)
-    if settings.zero_sum:
-        network.sum_to_zero()
-    if settings.looks_linear:
-        network.look_linear()
     return network
 
 
@@ -239,8 +235,6 @@ class StageModule(pl.LightningModule):
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ANN401
         """Take the step into the running mean, and see whether it was the last one."""
-        if self.recipe.network.zero_sum:
-            self.network.sum_to_zero()
         self.step += 1
         self.total += 1
         now = time.monotonic()

@@ -10,9 +10,6 @@ References:
     https://arxiv.org/abs/1502.01852: the initialization.
     C. Dong, C. C. Loy, K. He, X. Tang, "Image Super-Resolution Using Deep Convolutional
     Networks", TPAMI 2016, https://arxiv.org/abs/1501.00092: 9-1-5 and 9-5-5.
-    D. Balduzzi, M. Frean, L. Leary, J. P. Lewis, K. W.-D. Ma, B. McWilliams, "The Shattered
-    Gradients Problem: If resnets are the answer, then what is the question?", ICML 2017,
-    https://arxiv.org/abs/1702.08591: weights that look linear, section 4.
 
 Folded networks: see `vdsr.model.architecture`.
 """
@@ -104,39 +101,6 @@ class Chain(nn.Module):
         h = functional.pixel_unshuffle(y, self.fold) if self.fold > 1 else y
         # Convolutions are faster so: by a fifth in fp32 on a CPU, by half in bf16.
         return h.contiguous(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def sum_to_zero(self) -> None:
-        """Take from every kernel of the first layer its mean over the px of each plane.
-
-        What the first layer gives is then the same for a picture and a brighter one, but for
-        the zeros beyond the borders.
-        """
-        weight = self.convolutions[0].weight
-        of_plane = weight.reshape(len(weight), self.planes, -1, *weight.shape[2:])
-        weight.copy_((of_plane - of_plane.mean((2, 3, 4), keepdim=True)).flatten(1, 2))
-
-    @torch.no_grad()
-    def look_linear(self) -> None:
-        """Mirror the weights, so that all layers but the last together compute a linear map.
-
-        The second half of the channels gets the negatives of the first: behind a ReLU, their
-        difference is what was before it. Inner layers take this difference, by the identity
-        beside their random weights.
-
-        Raises:
-            ValueError: for an odd width.
-        """
-        first, *inner, _ = self.convolutions
-        half, odd = divmod(first.out_channels, 2)
-        if odd:
-            raise ValueError("only an even number of channels can be mirrored")
-        first.weight[half:] = -first.weight[:half]
-        for layer in inner:
-            block = layer.weight[:half, :half].clone()
-            block += nn.init.dirac_(torch.empty_like(block))
-            above = torch.cat([block, -block], dim=1)
-            layer.weight.copy_(torch.cat([above, -above]))
 
     def architecture(self) -> Architecture:
         """The layers as float32 arrays, for model files; copies of the weights."""

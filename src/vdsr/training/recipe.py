@@ -46,11 +46,6 @@ class NetworkSettings:
             one channel that carries the picture.
         identity: share of the identity that the inner layers of a VDSR begin with, beside a
             third of their random weights; 0 for random weights alone.
-        looks_linear: whether a VDSR begins as a linear network: every channel beside its
-            negative, so that what one ReLU cuts off its neighbor has. Without `identity`.
-        zero_sum: whether the kernels of a VDSR's first layer are kept at a sum of 0 over each
-            plane: brightness does not reach the channels behind it, and cannot hold them
-            below 0.
         slope: of a VDSR's ReLU below 0, at first: a channel that is below 0 everywhere can
             come back. It falls to 0, which is ReLU, over the first
         slope_steps: steps of the run.
@@ -67,8 +62,6 @@ class NetworkSettings:
     planes: int = 1
     quiet: bool = True
     identity: float = 0.0
-    looks_linear: bool = False
-    zero_sum: bool = False
     slope: float = 0.0
     slope_steps: int = 3000
     int8: tuple[int, ...] = ()
@@ -78,18 +71,13 @@ class NetworkSettings:
         check(self.kind in NETWORKS, f"network.kind is one of {', '.join(NETWORKS)}")
         check(1 <= self.width <= 1024, "network.width lies in 1..1024")
         check(0.0 <= self.identity <= 1.0, "network.identity lies in 0..1")
-        check(
-            not self.looks_linear or (self.width % 2 == 0 and not self.identity),
-            "network.looks_linear takes an even width, and no network.identity",
-        )
         check(0.0 <= self.slope <= 0.5, "network.slope lies in 0..0.5")
         check(self.slope_steps >= 1, "network.slope_steps is 1 or more")
         check(self.fold in FOLDS, "network.fold is 1, 2, 3 or 4")
         check(self.planes in PLANES, "network.planes is 1 (luma) or 3 (Y, Cb, Cr)")
         check(
-            self.kind == "vdsr"
-            or not (self.fold + self.planes > 2 or self.int8 or self.zero_sum or self.looks_linear),
-            "an srcnn is of luma, not folded, not in int8, and begins at random",
+            self.kind == "vdsr" or (self.fold == self.planes == 1 and not self.int8),
+            "an srcnn is of luma, not folded, and not in int8",
         )
         check(min(self.int8, default=1) >= 1, "network.int8 are layers behind the first")
         check(
