@@ -186,7 +186,7 @@ import numpy as np
 from vdsr.inference import backends
 from vdsr.model.file import load_model
 
-model = load_model("srcnn")
+model = load_model("srcnn-x2")
 network = backends.open_backend(model, backends.choose(model, sys.argv[1]), threads=1)
 work = threading.Thread(target=network.run, args=(np.zeros((1, 1, 900, 900), np.float32),))
 work.start()
