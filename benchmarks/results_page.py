@@ -67,7 +67,7 @@ and no weights were chosen by them. Made by
     {commands}
     python benchmarks/results_page.py
 
-with the datasets in `data/eval/`, and the models named below in the working directory.
+with the datasets in `data/eval/`.
 """
 
 
