@@ -11,10 +11,10 @@ import pytest
 from damaged_pictures import noisy, scene, through_jpeg
 from networks import small_network
 from vdsr import Upscaler
-from vdsr.errors import BackendError
+from vdsr.errors import BackendError, VdsrError
 from vdsr.inference import engines, selection
 from vdsr.inference.backends import supplied
-from vdsr.model.file import ModelFile, shipped_models
+from vdsr.model.file import ModelFile, load_model, shipped_models
 from vdsr.model.onnx_writer import model_bytes
 
 
@@ -85,6 +85,17 @@ def test_what_keeps_its_size_has_a_network_of_its_own(two: dict[str, ModelFile],
         larger = upscaler.upscale(noisy(scene(), 10), tmp_path / "b.png", scale=2)
     assert (result.model, larger.model) == ("vdsr-restore", "vdsr-photo")
     assert result.why == "it is restored in its own size"
+
+
+def test_int8_is_taken_where_there_is_some(two: dict[str, ModelFile], tmp_path: Path):
+    two["vdsr-fast-int8"] = load_model("vdsr-fast-int8")
+    with Upscaler(precision="int8") as upscaler:
+        clean = upscaler.upscale(scene(), tmp_path / "a.png", scale=2)
+        spoiled = upscaler.upscale(through_jpeg(scene(), 30), tmp_path / "b.png", scale=2)
+    assert (clean.model, clean.precision) == ("vdsr-fast-int8", "int8")
+    assert (spoiled.model, spoiled.precision) == ("vdsr-photo", "fp32")
+    with pytest.raises(VdsrError, match="int8"):
+        Upscaler("vdsr-photo", precision="int8")
 
 
 def test_a_model_that_is_named_is_taken(two: dict[str, ModelFile], tmp_path: Path):

@@ -68,7 +68,8 @@ class Upscaler:
         backend: `auto`, `openvino`, `onnxruntime` or `torch`; or an object of your own
             with `run` and `close`, see `Backend`. It is closed with the upscaler.
         precision: `auto`, `fp32`, `fp16` or `int8`; `auto` is that of a model file, and int8
-            for a shipped model where this CPU is faster in it; see `selection.select`.
+            for a shipped model where this CPU is faster in it; see `selection.select`. With
+            the model `auto`, `int8` holds for those of its models that have an int8 form.
         threads: CPU threads; None leaves it to the backend.
         max_memory: working memory, above what the process holds when idle: bytes, or a text
             like `"1GiB"`. None is half of what is free at the start of each picture.
