@@ -18,6 +18,7 @@ from vdsr.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoin
 from vdsr.training.growth import deepen
 from vdsr.training.losses import loss
 from vdsr.training.module import StageModule, build_network
+from vdsr.training.monitor import Monitor
 from vdsr.training.network import SRCNN, VDSR
 from vdsr.training.optimizers import Muon, orthogonal
 from vdsr.training.parallel import Parallel
@@ -368,6 +369,25 @@ def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_checkpoint(t
     assert caught.value.exit_code == 1
     state = load_checkpoint(tmp_path / "checkpoint.pt")
     assert all(bool(torch.isfinite(value).all()) for value in state.weights.values())
+
+
+def test_a_network_that_dies_stops_the_run_and_is_not_kept(tmp_path, monkeypatch):
+    text = TINY.replace("width = 6", "width = 16").replace("steps = 4", "steps = 600")
+    text = text.replace("batch = 4", "batch = 8\nfocus = 1.0").replace("0.01", "0.02")
+    watch = Monitor.after_step
+
+    def killed(self, module, before):
+        if module.step > 150:
+            with torch.no_grad():
+                module.network.convolutions[-1].weight.zero_()
+                module.network.convolutions[-1].bias.zero_()
+        watch(self, module, before)
+
+    monkeypatch.setattr(Monitor, "after_step", killed)
+    with pytest.raises(VdsrError, match=r"lost all that it had learned, after [34]\d\d steps"):
+        train(parse_recipe(text), PACK, tmp_path, options=TrainingOptions(save_seconds=0.0))
+    # It was saved after every step while all was well.
+    assert 150 <= load_checkpoint(tmp_path / "checkpoint.pt").step <= 155
 
 
 def test_an_unwritable_folder_is_found_at_once(tmp_path):

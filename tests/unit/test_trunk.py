@@ -229,6 +229,10 @@ def test_idle_channels_are_made_anew_and_nothing_changes():
     assert not any(d.any() for d in idle_channels(network, [y]))
     sizes = network.convolutions[2].weight.detach().flatten(1).norm(dim=1)
     assert 0.5 < float(sizes[0] / sizes[1:].mean()) < 2.0
+    # Brightness alone does not move them.
+    for i, channels in dead.items():
+        kernels = network.convolutions[i].weight.detach()[channels]
+        assert float(kernels.sum((2, 3)).abs().max()) < 1e-5
     for name, p in network.named_parameters():
         assert torch.equal(mean[name], p.detach()), name
     momentum = optimizer.state[network.convolutions[2].weight]["momentum"]

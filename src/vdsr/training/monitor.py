@@ -16,6 +16,11 @@ from vdsr.training.validation import Validation
 
 # A loss, in units of that of doing nothing, that is this many times its best is not noise.
 _DIVERGED = 10.0
+# A network that had gained this share of the loss of doing nothing, and for so many steps gains
+# less than a fiftieth of what it did, is dead: its channels are idle, and give no gradient.
+_GAINED = 0.01
+_LEFT = 0.02
+_DEAD_STEPS = 200
 _LOOK_STEPS = 50
 _LOOK_SECONDS = 20.0
 
@@ -46,13 +51,18 @@ class Monitor:
         self.bicubic = validation.bicubic()
         self.scores = list(scores)
         self.loss: float | None = None
-        self._best = math.inf
+        self._best, self._dead_from = math.inf, -1
         self._looked, self._counted_from = time.monotonic(), 0
 
     def begin(self, module: StageModule) -> None:
         """Get ready for a stage, or for a part of it."""
-        self._best = math.inf
+        self._best, self._dead_from = math.inf, -1
         self._looked, self._counted_from = time.monotonic(), module.step
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the network seems to have lost what it had learned: not to be kept."""
+        return self._dead_from >= 0
 
     def after_step(self, module: StageModule, before: float) -> None:
         """Look at the loss if it is time, and measure if it is time.
@@ -79,7 +89,8 @@ class Monitor:
         """Log the loss since the last look, and see that all is well.
 
         Raises:
-            VdsrError: if a loss or weight is not a number, or the loss diverges.
+            VdsrError: if a loss or weight is not a number, the loss diverges, or all that was
+                gained on doing nothing is lost and stays lost.
             OutputError: if the log cannot be written.
         """
         if not module.counted:
@@ -93,6 +104,14 @@ class Monitor:
             raise self._failure(
                 module, f"the loss diverges: {ratio / self._best:.0f} times its best"
             )
+        gained = 1.0 - self._best
+        dead = gained > _GAINED and 1.0 - ratio < _LEFT * gained
+        if not dead:
+            self._dead_from = -1
+        elif self._dead_from < 0:
+            self._dead_from = module.step
+        elif module.step - self._dead_from >= _DEAD_STEPS:
+            raise self._failure(module, "the network has lost all that it had learned")
         self._best = min(self._best, ratio)
         self.loss = value
         figures = {

@@ -1,8 +1,8 @@
 """Idle channels, reinitialized without changing what the network computes.
 
 A channel behind a ReLU that is never above zero gives nothing, and gets no gradient: it is
-lost for training. Here it gets new random weights on its way in, and zeros on its way out:
-the network computes the same, and the next step can use the channel.
+lost for training. Here it gets new random weights on its way in, each kernel with a sum of 0,
+and zeros on its way out: the network computes the same, and the next step can use the channel.
 
 References:
     S. Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", ICML
@@ -72,7 +72,12 @@ def revive(
         live = weight[~dead]
         # As large as the others are; He's where there are no others.
         size = live.square().mean().sqrt() if len(live) else (2.0 / weight[0].numel()) ** 0.5
-        drawn = torch.randn(weight[dead].shape, generator=generator).to(weight.device) * size
+        drawn = torch.randn(weight[dead].shape, generator=generator)
+        if drawn[0, 0].numel() > 1:
+            # Blind to brightness: it is stronger than all detail, and with it many new channels
+            # at once would drown what the next layer gets as soon as it listens to them.
+            drawn -= drawn.mean((2, 3), keepdim=True)
+        drawn = drawn.to(weight.device) * size
         changed = {f"layers.{i}.weight": drawn}
         if bias is not None:
             changed[f"layers.{i}.bias"] = torch.zeros(int(dead.sum()), device=weight.device)

@@ -102,7 +102,8 @@ def train(
         InputError: if no picture is as large as a patch.
         CheckpointError: if the checkpoint cannot be read.
         OutputError: if a checkpoint or log cannot be written.
-        VdsrError: if the loss is not a number or diverges; the last good checkpoint is kept.
+        VdsrError: if the loss is not a number, diverges, or is that of doing
+            nothing again; the last good checkpoint is kept.
     """
     return _Training(recipe, pack, folder, options or TrainingOptions()).go(start, resume)
 
@@ -310,9 +311,10 @@ class _Training:
             module.trainer.should_stop = True
         if time.monotonic() - self._saved >= self._options.save_seconds:
             self._monitor.look(module)
-            if lightning.leads():
-                save_checkpoint(self._here(module), self._path)
-            self._saved = time.monotonic()
+            if not self._monitor.doubtful:
+                if lightning.leads():
+                    save_checkpoint(self._here(module), self._path)
+                self._saved = time.monotonic()
 
     def _progress(self, module: StageModule) -> TrainingProgress:
         stages, at = self._recipe.stages, self._state.stage
