@@ -31,7 +31,7 @@ MOST_DB = 0.02
 PICTURES = 48
 FLOAT = evaluate.EvaluationSettings(protocol="float", scales=(2, 3, 4))
 KINDS = ["as it is", "AVX2"]
-NETWORKS = ["vdsr", "vdsr-fast"]
+NETWORKS = ["vdsr", "vdsr-fast", "vdsr-photo"]
 
 
 def losses(
@@ -85,6 +85,15 @@ def test_the_shipped_int8_loses_nothing_that_shows(
     print(f"{network}-int8 loses on {name}, {kind}, dB: {found}")
     assert set(found) == {2, 3, 4}
     assert max(found.values()) <= MOST_DB
+
+
+@pytest.mark.parametrize("protocol", ["jpeg:30", "jpeg:85", "noise:2", "noise:10"])
+def test_nor_does_it_on_damaged_pictures(shared: Path, protocol: str):
+    settings = evaluate.EvaluationSettings(protocol=protocol, scales=(2,))
+    floats, integers = load_model("vdsr-photo"), load_model("vdsr-photo-int8")
+    found = losses(floats, integers, shared / "data/eval/Set5", settings)
+    print(f"vdsr-photo-int8 loses on Set5, {protocol}, dB: {found}")
+    assert found[2] <= MOST_DB
 
 
 def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,7 +15,7 @@ from vdsr.data import folders
 from vdsr.errors import InputError, UsageError, VdsrError
 from vdsr.evaluation.candidates import write_picture
 from vdsr.inference import backends
-from vdsr.model.architecture import Architecture, Layer
+from vdsr.model.architecture import Architecture, FloatArray, Layer
 from vdsr.model.file import ModelFile
 from vdsr.model.metadata import ModelMetadata
 from vdsr.model.onnx_writer import model_bytes
@@ -23,7 +23,7 @@ from vdsr.quantization import picture_choice, report, search
 from vdsr.quantization.convolution import Convolution
 from vdsr.quantization.equalize import equalize, factors
 from vdsr.quantization.moments import second_moment
-from vdsr.quantization.pictures import prepare, useful
+from vdsr.quantization.pictures import Pictures, prepare, useful
 from vdsr.quantization.prequantize import equalized
 from vdsr.quantization.quantizer import maxima, quantize, quantize_variants
 from vdsr.quantization.report import layer_costs
@@ -423,6 +423,21 @@ def test_pictures_are_kept_apart(ready):
     assert (given.names, given.apart) == (("a", "b"), True)
     with pytest.raises(InputError, match="no calibration picture is at least"):
         prepare(pictures(1, 60), ["a"], ModelMetadata(name="small"))
+
+
+def test_undamaged_pictures_of_their_own_size_are_no_part_of_it():
+    def ready_for(*scales: int) -> Pictures:
+        metadata = ModelMetadata(name="small", scales=scales)
+        return prepare(pictures(4), list("abcd"), metadata, patches=4)
+
+    def nothing(y: FloatArray) -> FloatArray:
+        return y
+
+    with_one, without = ready_for(1, 2, 3), ready_for(2, 3)
+    np.testing.assert_array_equal(with_one.patches, without.patches)
+    assert list(with_one.validation.measure(nothing)) == ["x2", "x3"]
+    # A network that only restores has no other scale.
+    assert list(ready_for(1).validation.measure(nothing)) == ["x1"]
 
 
 def test_a_network_for_the_full_range_is_given_it():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 
 import numpy as np
@@ -116,7 +116,8 @@ def prepare(
         pictures: uint8 `[H, W]`, studio-range luma, at least one; RGB `[H, W, 3]` for a network
             of Y, Cb, Cr.
         names: of the pictures.
-        metadata: of the network: its scales, range, planes and fold.
+        metadata: of the network: its scales (without 1, where there are others), range, planes
+            and fold.
         validation: pictures to measure on; None keeps every fourth of the others apart.
         patches: how many to calibrate on; as many times more for a fold above 2 as its patches
             hold less.
@@ -124,6 +125,9 @@ def prepare(
     Raises:
         InputError: if no picture is as large as a patch.
     """
+    # Undamaged, a picture at scale 1 is what it should become. A network for damaged ones may
+    # suppress its residual there by values so large that 8 bits would hold nothing else.
+    metadata = replace(metadata, scales=tuple(s for s in metadata.scales if s > 1) or (1,))
     keep = smallest_side(metadata)
     large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape[:2]) >= keep]
     if not large:
