@@ -7,9 +7,9 @@ damage. Behind every layer but the last those channels are counted that are abov
 nowhere, those on less than 1 % of all px, and the fewest that carry 99.9 % of what the next
 layer gets: a channel's variance within the middles of patches, times the squared norm of the
 weights that take it. Beside them stand the largest value and the largest singular value of the
-layer's weights, a row for each output channel. Then the network
-runs as the recipes with `precision = "bf16"` have it: how far its luma is from that in float32,
-root mean square in levels of 255, and what PSNR it has for it, the mean over patches.
+layer's weights, a row for each output channel. Then the network runs as the recipes with
+`precision = "bf16"` have it: how far its luma is from that in float32, root mean square in
+levels of 255, and what PSNR it has for it, the mean over patches.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ from statistics import fmean
 
 import machine
 import torch
+from training_patches import network_and_patches
 
-from vdsr.data.packfile import read_pack
 from vdsr.model.file import load_model
-from vdsr.training.network import VDSR
-from vdsr.training.patches import Patches
-from vdsr.training.recipe_file import load_recipe
 
 RARE = 0.01
 CARRIED = 0.999
@@ -46,20 +43,8 @@ def carriers(variance: torch.Tensor, behind: torch.Tensor) -> int:
 
 @torch.no_grad()
 def main(path: Path, name: str, batches: int) -> None:
-    model, recipe = load_model(name), load_recipe("photo")
-    taken, data = model.architecture, recipe.data
-    color = taken.planes == 3
-    patches = Patches(
-        read_pack(path).pictures,
-        scales=data.scales if color else (2, 3, 4),
-        patch=data.patch,
-        batch=data.batch,
-        planes=taken.planes,
-        focus=data.focus,
-        damage=recipe.damage if color else None,
-    )
-    network = VDSR(depth=taken.depth, fold=taken.fold, planes=taken.planes)
-    network.load_architecture(taken)
+    model = load_model(name)
+    network, patches = network_and_patches(model, path)
     layers = list(network.convolutions)[:-1]
     above = torch.zeros(len(layers), layers[0].out_channels)
     largest = torch.zeros(len(layers))

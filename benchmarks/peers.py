@@ -69,10 +69,18 @@ for line in sys.stdin:
 """
 
 
-class Peer:
-    """Another program, in a process of its own."""
+class ByFile:
+    """What goes from a picture to a picture, and never from luma to luma."""
 
     model_luma, planes = "studio", 1
+
+    def luma(self, y: FloatArray) -> FloatArray:
+        """Never asked for: all protocols here are of files."""
+        raise NotImplementedError
+
+
+class Peer(ByFile):
+    """Another program, in a process of its own."""
 
     def __init__(self, python: Path, kind: str, model: str, level: int, threads: int) -> None:
         self._process = subprocess.Popen(
@@ -82,10 +90,6 @@ class Peer:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-
-    def luma(self, y: FloatArray) -> FloatArray:
-        """Never asked for: all protocols here are of files."""
-        raise NotImplementedError
 
     def picture(
         self, low: NDArray[np.uint8] | bytes, scale: int
@@ -114,10 +118,8 @@ class Peer:
         self._process.wait()
 
 
-class Eager:
+class Eager(ByFile):
     """The network of the paper in eager PyTorch, from array to array."""
-
-    model_luma, planes = "studio", 1
 
     def __init__(self, model: str, threads: int) -> None:
         taken = load_model(model).architecture
@@ -125,10 +127,6 @@ class Eager:
             tensors_of(taken), residual=taken.residual, threads=threads, fold=taken.fold
         )
         self._color = taken.planes == 3
-
-    def luma(self, y: FloatArray) -> FloatArray:
-        """Never asked for: all protocols here are of files."""
-        raise NotImplementedError
 
     def picture(
         self, low: NDArray[np.uint8] | bytes, scale: int
@@ -146,18 +144,12 @@ class Eager:
         """Nothing is held."""
 
 
-class Ours:
+class Ours(ByFile):
     """This program, from array to array, as the peers are timed."""
-
-    model_luma, planes = "studio", 1
 
     def __init__(self, model: str, precision: str, threads: int) -> None:
         self._upscaler = vdsr.Upscaler(model, precision=precision, threads=threads)
         self._upscaler.upscale(np.zeros((48, 48, 3), np.uint8), scale=2)
-
-    def luma(self, y: FloatArray) -> FloatArray:
-        """Never asked for: all protocols here are of files."""
-        raise NotImplementedError
 
     def picture(
         self, low: NDArray[np.uint8] | bytes, scale: int

@@ -19,16 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from training_patches import network_and_patches
 
-from vdsr.data.packfile import read_pack
 from vdsr.model.architecture import Layer
 from vdsr.model.file import load_model
 from vdsr.model.onnx_writer import model_bytes
 from vdsr.outputs import write_whole
 from vdsr.training.growth import identity
-from vdsr.training.network import VDSR
-from vdsr.training.patches import Patches
-from vdsr.training.recipe_file import load_recipe
 
 # Of what the least squares are weighted against, so that channels that hardly vary do not
 # get weights without measure.
@@ -56,20 +53,8 @@ def nearest(given: Tensor, wanted: Tensor) -> Layer:
 
 @torch.no_grad()
 def main(name: str, path: Path, layers: int, more: int, batches: int, goal: Path) -> None:
-    model, recipe = load_model(name), load_recipe("photo")
-    taken, data = model.architecture, recipe.data
-    color = taken.planes == 3
-    patches = Patches(
-        read_pack(path).pictures,
-        scales=data.scales if color else (2, 3, 4),
-        patch=data.patch,
-        batch=data.batch,
-        planes=taken.planes,
-        focus=data.focus,
-        damage=recipe.damage if color else None,
-    )
-    network = VDSR(depth=taken.depth, fold=taken.fold, planes=taken.planes)
-    network.load_architecture(taken)
+    model = load_model(name)
+    network, patches = network_and_patches(model, path)
     given, wanted = [], []
     for i in range(batches):
         h = network.folded(patches(i).degraded)
@@ -78,6 +63,7 @@ def main(name: str, path: Path, layers: int, more: int, batches: int, goal: Path
             h = layer(h).relu_()
         wanted.append(network.convolutions[layers - 1](h))
     first = nearest(torch.cat(given), torch.cat(wanted))
+    taken = model.architecture
     rest = taken.layers[layers:]
     short = replace(taken, layers=(first, *[identity(first)] * more, *rest))
     write_whole(goal, model_bytes(short, model.metadata))

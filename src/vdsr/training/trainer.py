@@ -311,10 +311,9 @@ class _Training:
             module.trainer.should_stop = True
         if time.monotonic() - self._saved >= self._options.save_seconds:
             self._monitor.look(module)
-            if not self._monitor.doubtful:
-                if lightning.leads():
-                    save_checkpoint(self._here(module), self._path)
-                self._saved = time.monotonic()
+            if lightning.leads() and not self._monitor.doubtful:
+                save_checkpoint(self._here(module), self._path)
+            self._saved = time.monotonic()
 
     def _progress(self, module: StageModule) -> TrainingProgress:
         stages, at = self._recipe.stages, self._state.stage
