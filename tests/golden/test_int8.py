@@ -87,13 +87,21 @@ def test_the_shipped_int8_loses_nothing_that_shows(
     assert max(found.values()) <= MOST_DB
 
 
-@pytest.mark.parametrize("protocol", ["jpeg:30", "jpeg:85", "noise:2", "noise:10"])
-def test_nor_does_it_on_damaged_pictures(shared: Path, protocol: str):
-    settings = evaluate.EvaluationSettings(protocol=protocol, scales=(2,))
-    floats, integers = load_model("vdsr-photo"), load_model("vdsr-photo-int8")
-    found = losses(floats, integers, shared / "data/eval/Set5", settings)
-    print(f"vdsr-photo-int8 loses on Set5, {protocol}, dB: {found}")
-    assert found[2] <= MOST_DB
+@pytest.mark.parametrize(
+    ("network", "data", "scale", "protocol"),
+    [
+        *[("vdsr-photo", "Set5", 2, p) for p in ("jpeg:30", "jpeg:85", "noise:2", "noise:10")],
+        *[("vdsr-restore", "classic5", 1, f"restore-jpeg:{q}") for q in (10, 40)],
+    ],
+)
+def test_nor_does_it_on_damaged_pictures(
+    shared: Path, network: str, data: str, scale: int, protocol: str
+):
+    settings = evaluate.EvaluationSettings(protocol=protocol, scales=(scale,))
+    floats, integers = load_model(network), load_model(f"{network}-int8")
+    found = losses(floats, integers, shared / "data/eval" / data, settings)
+    print(f"{network}-int8 loses on {data}, {protocol}, dB: {found}")
+    assert found[scale] <= MOST_DB
 
 
 def test_public_tensors_in_int8(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -436,8 +436,27 @@ def test_undamaged_pictures_of_their_own_size_are_no_part_of_it():
     with_one, without = ready_for(1, 2, 3), ready_for(2, 3)
     np.testing.assert_array_equal(with_one.patches, without.patches)
     assert list(with_one.validation.measure(nothing)) == ["x2", "x3"]
-    # A network that only restores has no other scale.
-    assert list(ready_for(1).validation.measure(nothing)) == ["x1"]
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_a_network_that_only_restores_is_given_damage(planes: int):
+    metadata = ModelMetadata(name="small", scales=(1,), planes=planes)
+    (luma,) = pictures(1)
+    one = np.dstack([luma] * 3) if planes == 3 else luma
+    ready = prepare([one] * 2, ["a", "b"], metadata, validation=[one] * 6, patches=2)
+    seen: list[FloatArray] = []
+
+    def nothing(y: FloatArray) -> FloatArray:
+        seen.append(y)
+        return y
+
+    assert 25.0 < ready.validation.measure(nothing)["x1"] < 45.0
+    # The same picture, each time in another way.
+    assert len({y.tobytes() for y in seen}) == 6
+    if planes == 1:
+        # The first patch begins where the picture does.
+        change = ready.patches[0, 0] - luma[:96, :96] / np.float32(255.0)
+        assert 1e-3 < np.abs(change).mean() < 0.1
 
 
 def test_a_network_for_the_full_range_is_given_it():

@@ -124,6 +124,13 @@ def _full_luma(planes: Planes) -> Plane:
     return planes[0] if len(planes) == 1 else FULL.luma(planes)
 
 
+def damaged(picture: Picture, protocol: DamagedProtocol) -> Picture:
+    """A picture with the damage of a protocol, in its own size: of its shape, uint8."""
+    if protocol.kind == "noise":
+        return _noisy(picture, protocol.amount)
+    return _decoded(_jpeg(picture, int(protocol.amount))).reshape(picture.shape)
+
+
 def _noisy(picture: Picture, deviation: float) -> Picture:
     noise = np.random.default_rng(0).normal(0.0, deviation, picture.shape)
     return rounded(picture + noise).astype(np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 
 from vdsr.data.packfile import Picture
 from vdsr.errors import InputError
+from vdsr.evaluation.damaged_protocols import DamagedProtocol, damaged
 from vdsr.imaging.color import RANGES, STUDIO
 from vdsr.imaging.degrade import crop_to_multiple, degrade
 from vdsr.imaging.metrics import psnr
@@ -27,6 +28,18 @@ _PER_DRAWN = 12
 _STROKES = 60
 # Of a validation picture, its middle.
 _VALIDATION_SIDE = 240
+# What a network that only restores is for; every patch and validation picture has the next one.
+_DAMAGES = tuple(
+    DamagedProtocol(kind, amount)
+    for kind, amount in [
+        ("restore-jpeg", 10),
+        ("restore-jpeg", 40),
+        ("noise", 10),
+        ("restore-jpeg", 20),
+        ("restore-jpeg", 75),
+        ("noise", 3),
+    ]
+)
 # Every fourth picture is kept out of calibration if no others are given to validate on.
 _KEPT_OUT = 4
 
@@ -50,7 +63,7 @@ class Pictures:
 
 
 class Validation:
-    """Middles of pictures, shrunk and enlarged by every scale of a network.
+    """Middles of pictures, shrunk and enlarged by every scale of a network, or damaged at 1.
 
     Args:
         pictures: uint8 `[H, W]`, studio-range luma; RGB `[H, W, 3]` for a network of Y, Cb, Cr.
@@ -60,8 +73,8 @@ class Validation:
     def __init__(self, pictures: Sequence[Picture], metadata: ModelMetadata) -> None:
         every = max(1, -(-len(pictures) // VALIDATION_PICTURES))
         self._cases = [
-            (scale, *_pair(_middle(picture), scale, metadata, multiple=lcm(scale, metadata.fold)))
-            for picture in pictures[::every]
+            (scale, *_pair(_middle(picture), i, scale, metadata, lcm(scale, metadata.fold)))
+            for i, picture in enumerate(pictures[::every])
             for scale in metadata.scales
         ]
 
@@ -116,8 +129,8 @@ def prepare(
         pictures: uint8 `[H, W]`, studio-range luma, at least one; RGB `[H, W, 3]` for a network
             of Y, Cb, Cr.
         names: of the pictures.
-        metadata: of the network: its scales (without 1, where there are others), range, planes
-            and fold.
+        metadata: of the network: its scales, range, planes and fold. Scale 1 is left out where
+            there are others; a network that has no other restores, and gets damaged pictures.
         validation: pictures to measure on; None keeps every fourth of the others apart.
         patches: how many to calibrate on; as many times more for a fold above 2 as its patches
             hold less.
@@ -125,8 +138,8 @@ def prepare(
     Raises:
         InputError: if no picture is as large as a patch.
     """
-    # Undamaged, a picture at scale 1 is what it should become. A network for damaged ones may
-    # suppress its residual there by values so large that 8 bits would hold nothing else.
+    # A network for damaged pictures may suppress its residual on undamaged ones of scale 1 by
+    # values so large that 8 bits would hold nothing else.
     metadata = replace(metadata, scales=tuple(s for s in metadata.scales if s > 1) or (1,))
     keep = smallest_side(metadata)
     large = [(n, p) for n, p in zip(names, pictures, strict=True) if min(p.shape[:2]) >= keep]
@@ -163,11 +176,11 @@ def _patches(pictures: Sequence[Picture], metadata: ModelMetadata, count: int) -
         left = int((i * 0.5698402910) % 1.0 * (width + 1)) // scale * scale
         side = patch + scale
         window = picture[top : top + side, left : left + side]
-        found.append(_pair(window, scale, metadata)[0][:, :patch, :patch])
+        found.append(_pair(window, i, scale, metadata)[0][:, :patch, :patch])
     for i in range(-(-count // _PER_DRAWN)):
         scale = metadata.scales[i % len(metadata.scales)]
         drawn = _drawn(i, patch + scale, color=metadata.planes == 3)
-        found.append(_pair(drawn, scale, metadata)[0][:, :patch, :patch])
+        found.append(_pair(drawn, i, scale, metadata)[0][:, :patch, :patch])
     return np.stack(found)
 
 
@@ -192,27 +205,37 @@ def _drawn(i: int, side: int, *, color: bool) -> Picture:
 
 
 def _pair(
-    picture: Picture, scale: int, metadata: ModelMetadata, *, multiple: int | None = None
+    picture: Picture, i: int, scale: int, metadata: ModelMetadata, multiple: int | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Degraded and original, float32 `[planes, H, W]`, as the network takes them.
 
     Args:
         picture: see `prepare`.
+        i: its number, which says how it is damaged at scale 1.
         scale: of the degradation.
         metadata: of the network.
         multiple: what both sides are cut to a multiple of; the scale if None.
     """
     if (picture.ndim == 3) != (metadata.planes == 3):
         raise ValueError(f"a picture of {picture.ndim} axes for {metadata.planes} planes")
+    original = crop_to_multiple(_planes(picture, metadata), multiple or scale)
+    if scale > 1:
+        degraded = degrade(original, scale)
+    else:
+        spoiled = damaged(picture, _DAMAGES[i % len(_DAMAGES)])
+        degraded = crop_to_multiple(_planes(spoiled, metadata), multiple or scale)
+    return degraded / np.float32(255.0), original / np.float32(255.0)
+
+
+def _planes(picture: Picture, metadata: ModelMetadata) -> FloatArray:
+    """What a network takes, in levels: float32 `[planes, H, W]`."""
     color = RANGES[metadata.luma]
     if picture.ndim == 3:
-        planes = color.to_ycbcr(np.moveaxis(picture, -1, 0).astype(np.float32))
-    else:
-        planes = picture[None].astype(np.float32)
-        if color is not STUDIO:
-            planes = (planes - np.float32(16.0)) * np.float32(255.0 / 219.0)
-    planes = crop_to_multiple(planes, multiple or scale)
-    return degrade(planes, scale) / np.float32(255.0), planes / np.float32(255.0)
+        return color.to_ycbcr(np.moveaxis(picture, -1, 0).astype(np.float32))
+    luma = picture[None].astype(np.float32)
+    if color is STUDIO:
+        return luma
+    return (luma - np.float32(16.0)) * np.float32(255.0 / 219.0)
 
 
 def _middle(picture: Picture) -> Picture:
