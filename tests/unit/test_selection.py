@@ -9,9 +9,9 @@ from networks import int8_network, small_network
 from vdsr.errors import BackendError
 from vdsr.imaging.files import FORMATS, PictureWriter, PixelLayout
 from vdsr.inference import backends, cpu
-from vdsr.inference.selection import int8_notice, select
+from vdsr.inference.selection import int8_form, int8_notice, select
 from vdsr.inference.upscaler import Upscaler
-from vdsr.model.file import load_model
+from vdsr.model.file import load_model, shipped_models
 
 
 def kind(
@@ -88,8 +88,9 @@ def test_a_model_file_is_what_it_is(tmp_path):
         select("vdsr-int8", precision="fp32")
 
 
-def test_the_int8_form_is_of_the_shipped_float_model():
-    floats, integers = load_model("vdsr"), load_model("vdsr-int8")
+@pytest.mark.parametrize("name", [n for n in shipped_models() if int8_form(n) is not None])
+def test_the_int8_form_is_of_the_shipped_float_model(name: str):
+    floats, integers = load_model(name), load_model(f"{name}-int8")
     assert integers.metadata.source == floats.digest
     assert integers.metadata.version == floats.metadata.version
     assert integers.metadata.license == floats.metadata.license

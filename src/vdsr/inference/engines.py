@@ -14,7 +14,7 @@ from vdsr.inference.backends.supplied import SuppliedBackend
 from vdsr.inference.damage import judge
 from vdsr.inference.engine import Engine
 from vdsr.inference.pictures import Picture
-from vdsr.inference.selection import AUTO, automatic_models, check_free, int8_form, select
+from vdsr.inference.selection import AUTO, automatic_models, check_free, select
 from vdsr.model.file import ModelFile
 
 _log = logging.getLogger(__name__)
@@ -142,11 +142,7 @@ class Engines:
             file, choice = self._supplied.select(model, self._precision)
         else:
             assert isinstance(self._backend, str)
-            precision = self._precision
-            if precision == "int8" and self._automatic is not None and int8_form(name) is None:
-                # Not every model of `auto` has an int8 form, and a folder may need them all.
-                precision = "auto"
-            file, choice = select(model, self._backend, precision)
+            file, choice = select(model, self._backend, self._precision)
         check_free(file, choice)
         self._engines[name] = engine = Engine(
             model=file,
