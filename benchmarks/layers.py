@@ -90,8 +90,8 @@ def main(path: Path, name: str, batches: int) -> None:
     }
     print("in bfloat16 {levels} levels from float32: {psnr_bfloat16} dB,".format(**figures))
     print("in float32 {psnr_float32} dB".format(**figures))
-    settings = {"model": f"{name} {model.metadata.version}", "batches": batches}
-    machine.record(f"layers-{name}", {**settings, "rows": rows, "bfloat16": figures})
+    settings = {"model": f"{model.metadata.name} {model.metadata.version}", "batches": batches}
+    machine.record(f"layers-{model.metadata.name}", {**settings, "rows": rows, "bfloat16": figures})
 
 
 if __name__ == "__main__":
