@@ -86,14 +86,8 @@ def prepare_damaged(original: Picture, scale: int, protocol: DamagedProtocol) ->
         A case whose results are uint8 pictures of the shape of `original`.
     """
     low = original if scale == 1 else as_picture(shrink(as_planes(original), scale))
-    steps: NDArray[np.uint16] | None = None
-    file = b""
-    if protocol.kind == "noise":
-        given = _noisy(low, protocol.amount)
-    else:
-        file = _jpeg(low, int(protocol.amount))
-        given = _decoded(file).reshape(low.shape)
-        steps = quantization_tables(file)[0]
+    given, file = damaged(low, protocol)
+    steps: NDArray[np.uint16] | None = quantization_tables(file)[0] if file else None
     start = time.perf_counter()
     enlarged = given if scale == 1 else as_picture(enlarge(as_planes(given), scale))
     seconds = time.perf_counter() - start
@@ -124,11 +118,21 @@ def _full_luma(planes: Planes) -> Plane:
     return planes[0] if len(planes) == 1 else FULL.luma(planes)
 
 
-def damaged(picture: Picture, protocol: DamagedProtocol) -> Picture:
-    """A picture with the damage of a protocol, in its own size: of its shape, uint8."""
+def damaged(picture: Picture, protocol: DamagedProtocol) -> tuple[Picture, bytes]:
+    """A picture with the damage of a protocol, in its own size.
+
+    Args:
+        picture: uint8 `[H, W]` or `[H, W, 3]`.
+        protocol: what is done to it.
+
+    Returns:
+        The damaged picture, uint8 of the same shape, and the JPEG file that it was read from;
+        empty for noise.
+    """
     if protocol.kind == "noise":
-        return _noisy(picture, protocol.amount)
-    return _decoded(_jpeg(picture, int(protocol.amount))).reshape(picture.shape)
+        return _noisy(picture, protocol.amount), b""
+    file = _jpeg(picture, int(protocol.amount))
+    return _decoded(file).reshape(picture.shape), file
 
 
 def _noisy(picture: Picture, deviation: float) -> Picture:

@@ -222,7 +222,7 @@ def _pair(
     if scale > 1:
         degraded = degrade(original, scale)
     else:
-        spoiled = damaged(picture, _DAMAGES[i % len(_DAMAGES)])
+        spoiled, _ = damaged(picture, _DAMAGES[i % len(_DAMAGES)])
         degraded = crop_to_multiple(_planes(spoiled, metadata), multiple or scale)
     return degraded / np.float32(255.0), original / np.float32(255.0)
 
