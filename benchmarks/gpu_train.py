@@ -1,12 +1,12 @@
 """Train on a lent machine that has numpy, torch, Lightning and Pillow, and no more.
 
-    python benchmarks/gpu_train.py PACK FOLDER [--recipe release] [--start-from FILE]
+    python benchmarks/gpu_train.py FOLDER RECIPE PACK[@SHARE] ... [--start-from NAME|MODEL.onnx]
 
 Goes on from the checkpoint in FOLDER, if there is one. SIGTERM makes it save and end, so
 that `timeout` bounds it: see `gpu_train.sh`. At home, the checkpoint becomes a model:
 
     mkdir MODEL.training && cp FOLDER/checkpoint.pt MODEL.training/
-    vdsr train release --data PACK -o MODEL.onnx --resume
+    vdsr train RECIPE --data PACK[@SHARE] ... -o MODEL.onnx --resume
 """
 
 from __future__ import annotations
@@ -17,25 +17,29 @@ from pathlib import Path
 
 import torch
 
-from vdsr.data.packfile import read_pack
+from vdsr.data.packfile import join_packs, read_pack
+from vdsr.model.file import load_model
 from vdsr.training.recipe_file import load_recipe
 from vdsr.training.run import Start, TrainingOptions
 from vdsr.training.trainer import train
 
 
-def main(pack: Path, folder: Path, name: str, start_from: Path | None, trained_on: str) -> None:
+def main(folder: Path, name: str, packs: list[str], start_from: str | None) -> None:
     start = None
     if start_from is not None:
-        # It needs the package safetensors for such files, and numpy for those of torch.
-        from vdsr.checkpoints.reader import read_checkpoint
-
-        origin = f"{start_from.name} (trained on {trained_on})"
-        start = Start(architecture=read_checkpoint(start_from), origin=origin)
+        model = load_model(start_from)
+        card = model.metadata
+        origin = f"{card.name} {card.version} (trained on {card.training_data})"
+        start = Start(architecture=model.architecture, origin=origin)
     recipe = load_recipe(name)
-    print(f"matrix products: {matrix_rate(recipe.precision):.1f} TFLOP/s", flush=True)
+    print(f"matrix products: {matrix_rate('bf16'):.1f} TFLOP/s", flush=True)
+    parts = [part.partition("@") for part in packs]
     outcome = train(
         recipe,
-        read_pack(pack),
+        join_packs(
+            [read_pack(Path(path)) for path, _, _ in parts],
+            [float(share or 0) for *_, share in parts],
+        ),
         folder,
         start=start,
         resume=True,
@@ -69,10 +73,9 @@ def matrix_rate(precision: str) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pack", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--recipe", default="release")
-    parser.add_argument("--start-from", type=Path)
-    parser.add_argument("--start-data", default="unknown")
+    parser.add_argument("recipe")
+    parser.add_argument("packs", nargs="+", metavar="PACK[@SHARE]")
+    parser.add_argument("--start-from", metavar="NAME|MODEL.onnx")
     given = parser.parse_args()
-    main(given.pack, given.folder, given.recipe, given.start_from, given.start_data)
+    main(given.folder, given.recipe, given.packs, given.start_from)

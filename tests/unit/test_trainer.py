@@ -14,6 +14,7 @@ from vdsr.data.packfile import make_pack
 from vdsr.errors import CheckpointError, OutputError, UsageError, VdsrError
 from vdsr.model.architecture import Architecture, Layer
 from vdsr.training import checkpoint as checkpoints
+from vdsr.training import lightning
 from vdsr.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vdsr.training.growth import deepen
 from vdsr.training.losses import loss
@@ -327,6 +328,26 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     resumed = train(recipe, PACK, tmp_path / "b", resume=True, options=options)
     assert resumed.steps == unbroken.steps == 7
     assert layers_equal(resumed.architecture, unbroken.architecture)
+
+
+def test_what_it_was_trained_on_goes_along(tmp_path, monkeypatch):
+    recipe = parse_recipe(TINY)
+    monkeypatch.setattr(lightning, "device_name", lambda devices: "a GPU elsewhere")
+    halfway = TrainingOptions(threads=1, stopped=lambda: True)
+    assert train(recipe, PACK, tmp_path, options=halfway).device == "a GPU elsewhere"
+    monkeypatch.undo()
+    rest = train(recipe, PACK, tmp_path, resume=True)
+    assert rest.finished and rest.device.startswith("a GPU elsewhere, then ")
+    # Nothing is left to do on this one.
+    monkeypatch.setattr(lightning, "device_name", lambda devices: "a laptop")
+    assert train(recipe, PACK, tmp_path, resume=True).device == rest.device
+
+
+def test_the_network_of_a_gpu_can_be_compiled():
+    network = VDSR(depth=4, width=8, fold=2)
+    y = torch.rand(2, 1, 16, 16)
+    fused = torch.compile(network, backend="aot_eager", fullgraph=True)
+    assert torch.equal(fused(y), network(y))
 
 
 def test_a_finished_run_can_be_asked_again_but_not_overwritten(tmp_path):

@@ -117,12 +117,14 @@ def prepare(architecture: Architecture, way: Way, device: torch.device) -> Step:
     if way.mode == EAGER:
         return step
     if way.mode == COMPILED:
-        compiled: Step = torch.compile(step, mode="max-autotune-no-cudagraphs", dynamic=False)
+        # Each way is another program of the same code, of which torch keeps eight.
+        torch._dynamo.config.recompile_limit = 64
+        compiled: Step = torch.compile(step, dynamic=False)
         return compiled
-    return _captured(step, inputs(way, device, architecture.planes))
+    return _captured(network, step, inputs(way, device, architecture.planes))
 
 
-def _captured(step: Step, y: Tensor) -> Step:
+def _captured(network: torch.nn.Module, step: Step, y: Tensor) -> Step:
     """The step as a CUDA graph, replayed on its own copy of the input."""
     import torch
 
@@ -142,6 +144,8 @@ def _captured(step: Step, y: Tensor) -> Step:
         graph.replay()
         return result
 
+    # A graph reads the weights where they lay, and does not keep them alive.
+    replay.network = network  # type: ignore[attr-defined]
     return replay
 
 

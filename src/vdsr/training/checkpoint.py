@@ -38,6 +38,7 @@ class Checkpoint:
         total_seconds: time spent training in all.
         optimizer: its state.
         scores: what was measured on the way: step, seconds, and PSNR by scale.
+        device: what it was trained on so far, in words.
     """
 
     recipe: str
@@ -52,6 +53,7 @@ class Checkpoint:
     total_seconds: float = 0.0
     optimizer: dict[str, Any] = field(default_factory=dict)
     scores: list[dict[str, float]] = field(default_factory=list)
+    device: str = ""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

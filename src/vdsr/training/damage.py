@@ -22,6 +22,7 @@ from torch import Tensor
 from vdsr.training.jpeg import TABLES, UNIT, compressed, quantization_tables
 from vdsr.training.kernels import KERNELS, enlarging, shrinking
 from vdsr.training.recipe import DamageSettings
+from vdsr.training.transfer import to_device
 
 # Of the small picture, px around a patch: what enlarging reads, and a little for shrinking.
 MARGIN = 4
@@ -124,7 +125,7 @@ class Damage:
             self._enlarging[scale] = self._tensor(enlarging(length, scale)[cut])
 
     def _tensor(self, array: NDArray[np.floating]) -> Tensor:
-        return torch.from_numpy(array.astype(np.float32)).to(self._device)
+        return to_device(array.astype(np.float32), self._device)
 
     def draw(self, rng: np.random.Generator, count: int, scale: float) -> Draw:
         """Decide what happens to `count` patches of one scale."""
@@ -184,14 +185,14 @@ class Damage:
         if scale == 1:
             return windows.clone()
         ways = self._shrinking[scale]
-        matrix = ways[torch.from_numpy(draw.kernel).to(self._device)][:, None]
+        matrix = ways[to_device(draw.kernel, self._device)][:, None]
         return matrix @ windows @ matrix.mT
 
     def _noisy(self, small: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
         index = np.flatnonzero(draw.deviation + draw.photons > 0.0)
         if not len(index):
             return small
-        where = torch.from_numpy(index).to(self._device)
+        where = to_device(index, self._device)
         part = small[where]
         flat, photons = (
             self._tensor(level[index])[:, None, None, None]
@@ -207,7 +208,7 @@ class Damage:
             index = np.flatnonzero(chosen)
             if not len(index):
                 continue
-            where = torch.from_numpy(index).to(self._device)
+            where = to_device(index, self._device)
             tables, halved = self._tensor(draw.tables[time, index]), draw.halved[time, index]
             small[where] = saved_at(small[where], shift, tables, halved)
         return small
@@ -246,8 +247,11 @@ def cut_out(pictures: Tensor, places: NDArray[np.int64], side: int) -> Tensor:
     Returns:
         `[N, C, side, side]`.
     """
-    parts = [
-        picture[:, row : row + side, column : column + side]
-        for picture, (row, column) in zip(pictures, places, strict=True)
-    ]
-    return torch.stack(parts)
+    count, channels, _, width = pictures.shape
+    # Gathered in one go: as many slices as pictures keep a GPU waiting.
+    rows, columns = (
+        to_device(places[:, axis, None] + np.arange(side), pictures.device) for axis in (0, 1)
+    )
+    index = rows[:, :, None] * width + columns[:, None, :]
+    index = index.view(count, 1, side * side).expand(-1, channels, -1)
+    return pictures.flatten(2).gather(2, index).view(count, channels, side, side)

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vdsr.training.transfer import to_device
+
 BLOCK = 8
 # With chroma of half the size, a block of it covers as many px to each side.
 UNIT = 2 * BLOCK
@@ -100,7 +102,7 @@ def compressed(pictures: Tensor, tables: Tensor, halved: NDArray[np.bool_]) -> T
     y = _through_blocks(ycc[:, :1], tables[:, :1])
     chroma = torch.empty_like(ycc[:, 1:])
     for half in (False, True):
-        index = torch.from_numpy(np.flatnonzero(halved == half)).to(pictures.device)
+        index = to_device(np.flatnonzero(halved == half), pictures.device)
         if not len(index):
             continue
         part = ycc[index, 1:]
@@ -159,7 +161,7 @@ def _matrix() -> NDArray[np.float64]:
 
 def _through_blocks(planes: Tensor, tables: Tensor) -> Tensor:
     """DCT, quantization, and back: `[N, C, H, W]`; tables `[N, 1, 8, 8]`."""
-    shape, basis = planes.shape, torch.from_numpy(_matrix()).to(planes)
+    shape, basis = planes.shape, to_device(_matrix(), planes.device).to(planes.dtype)
     width = shape[-1]
     blocks = (*shape[:2], shape[2] // BLOCK, BLOCK, width // BLOCK, BLOCK)
     steps = tables[:, :, None, :, None, :]

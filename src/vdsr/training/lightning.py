@@ -10,13 +10,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from vdsr.inference import cpu
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vdsr.training.network import Chain
 
 _PRECISIONS: dict[str, Any] = {
     "32": "32-true",
@@ -63,6 +68,12 @@ def device_name(devices: int) -> str:
     """What `devices` processes train on, for people."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return name if devices == 1 else f"{devices} x {name}"
+
+
+def compiled(network: Chain) -> Callable[[Tensor], Tensor]:
+    """The network with what lies between its convolutions fused, where torch can do that here."""
+    torch._dynamo.config.suppress_errors = True
+    return cast("Callable[[Tensor], Tensor]", torch.compile(network))
 
 
 def make_trainer(

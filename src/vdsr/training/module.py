@@ -109,6 +109,7 @@ class StageModule(pl.LightningModule):
         self._restore, self._after_step = restore, after_step
         self._pool = ThreadPoolExecutor(1, initializer=flush)
         self._ahead: Future[Batch] | None = None
+        self._stream: torch.cuda.Stream | None = None
         self._clock = time.monotonic()
         self._done = self.share_done()
 
@@ -207,12 +208,26 @@ class StageModule(pl.LightningModule):
     def _batch(self) -> Batch:
         """The batch of this step; the next one is made while this one is worked on."""
         if self._ahead is None:
-            self._ahead = self._pool.submit(self.patches, self.total)
+            self._ahead = self._pool.submit(self._made, self.total)
         batch = self._ahead.result()
-        self._ahead = self._pool.submit(self.patches, self.total + 1)
+        self._ahead = self._pool.submit(self._made, self.total + 1)
         # Several processes share the batch that one would have: they make what one would.
         dtype = torch.float64 if self.recipe.precision == "64" else torch.float32
         return batch.part(self.global_rank, self.trainer.world_size, dtype)
+
+    def _made(self, step: int) -> Batch:
+        """The batch of a step, whole: on a GPU beside the work on another one."""
+        if self.device.type != "cuda":
+            return self.patches(step)
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(self._stream):
+            batch = self.patches(step)
+        self._stream.synchronize()
+        for tensor in (batch.degraded, batch.original):
+            # Its memory is not to be used again before the stream that trains is done with it.
+            tensor.record_stream(torch.cuda.default_stream(self.device))
+        return batch
 
     def on_train_end(self) -> None:
         """End the thread that makes batches."""
@@ -242,9 +257,10 @@ class StageModule(pl.LightningModule):
         self._clock = now
         # In the beginning the mean follows fast, so that the first weights are forgotten.
         factor = min(self.recipe.ema, (1.0 + self.step) / (10.0 + self.step))
-        for name, weight in self.network.named_parameters():
-            mean = self.mean[name] = self.mean[name].to(weight)
-            mean.lerp_(weight.detach(), 1.0 - factor if self.recipe.ema else 1.0)
+        names, weights = zip(*self.network.named_parameters(), strict=True)
+        means = [self.mean[name].to(weight) for name, weight in zip(names, weights, strict=True)]
+        torch._foreach_lerp_(means, weights, 1.0 - factor if self.recipe.ema else 1.0)
+        self.mean = dict(zip(names, means, strict=True))
         if self.stage.revive and self.step % self.stage.revive == 0:
             self._revive()
         self._after_step(self)

@@ -34,6 +34,7 @@ from vdsr.training.damage import Damage, cut_out
 from vdsr.training.kernels import mirrored
 from vdsr.training.places import Places, rescaled
 from vdsr.training.recipe import DamageSettings
+from vdsr.training.transfer import to_device
 
 # Taps of cubic interpolation reach 2 low-resolution px, those of the antialiased
 # shrinking another 2, and half a pixel each for rounding.
@@ -215,8 +216,8 @@ class Patches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step, from 0 on."""
         rng = np.random.default_rng([self.seed, step, 0])
-        unit = self._units[(np.arange(self.batch) + step) % len(self.scales)]
-        picture, corner = self._places.draw(rng, unit)
+        numbers = (np.arange(self.batch) + step) % len(self.scales)
+        picture, corner = self._places.draw(rng, self._units[numbers])
         turns = rng.random((3, self.batch)) < 0.5
         turns &= np.array([self._flips, self._flips, self._rotations])[:, None]
         shape = (self.batch, len(self._flat), self.patch, self.patch)
@@ -224,11 +225,13 @@ class Patches:
         degraded, original = (
             torch.empty(shape, dtype=torch.float32, device=self._device) for _ in range(2)
         )
-        for i, scale in enumerate(self.scales):
-            part = slice((i - step) % len(self.scales), None, len(self.scales))
-            if part.start < self.batch:
-                make = self._clean if self._damage is None else self._damaged
-                degraded[part], original[part] = make(
+        make = self._clean if self._damage is None else self._damaged
+        drawn = np.array(self.scales)[numbers]
+        for scale in dict.fromkeys(self.scales):
+            part = np.flatnonzero(drawn == scale)
+            if len(part):
+                where = to_device(part, self._device)
+                degraded[where], original[where] = make(
                     picture[part], corner[part], turns[:, part], scale, rng
                 )
         return Batch(degraded=self._in_planes(degraded), original=self._in_planes(original))
@@ -301,7 +304,8 @@ class Patches:
         # Turned, a row runs up a column.
         turned = turns[2, :, None]
         down, across = np.where(turned, columns[:, ::-1], rows), np.where(turned, rows, columns)
-        index = torch.from_numpy(down[:, :, None] + across[:, None, :]).to(self._device)
+        first, second = (to_device(part, self._device) for part in (down, across))
+        index = first[:, :, None] + second[:, None, :]
         return torch.stack([plane[index] for plane in self._flat], 1).float()
 
     def _in_planes(self, patches: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class _Training:
             leads=lightning.leads(),
             steps=state.total,
             seconds=state.total_seconds,
-            device=lightning.device_name(lightning.processes(self._options.devices)),
+            device=state.device or self._trained_on(),
             origin=state.origin,
             bicubic=self._monitor.bicubic,
             scores=self._monitor.scores,
@@ -280,6 +280,10 @@ class _Training:
     @contextmanager
     def _restorer(self, network: Chain) -> Iterator[Callable[[Tensor], Tensor]]:
         """What runs the network: on a CPU, several threads side by side."""
+        if self._device.type == "cuda":
+            # A slope that changes from step to step would be compiled anew each time.
+            yield network if self._recipe.network.slope else lightning.compiled(network)
+            return
         threads = self._options.threads or os.cpu_count() or 1
         threads = min(threads, self._recipe.data.batch)
         if self._device.type != "cpu" or threads == 1 or self._precision == "64":
@@ -347,7 +351,16 @@ class _Training:
             mean={name: value.detach().cpu().clone() for name, value in module.mean.items()},
             optimizer=module.trainer.optimizers[0].state_dict(),
             scores=self._monitor.scores,
+            device=self._trained_on(),
         )
+
+    def _trained_on(self) -> str:
+        """The devices of the run so far, and this one."""
+        own = lightning.device_name(lightning.processes(self._options.devices))
+        before = self._state.device
+        if not before or before.endswith(own):
+            return before or own
+        return f"{before}, then {own}"
 
     def _next(self, state: Checkpoint) -> Checkpoint:
         """The beginning of the next stage: the running mean, grown if need be."""
