@@ -6,7 +6,7 @@ Goes on from the checkpoint in FOLDER, if there is one. SIGTERM makes it save an
 that `timeout` bounds it: see `gpu_train.sh`. At home, the checkpoint becomes a model:
 
     mkdir MODEL.training && cp FOLDER/checkpoint.pt MODEL.training/
-    vdsr train RECIPE --data PACK[@SHARE] ... -o MODEL.onnx --resume
+    vdsr train RECIPE --data PACK[@SHARE] --data ... -o MODEL.onnx --resume
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from vdsr.data.packfile import join_packs, read_pack
 from vdsr.model.file import load_model
+from vdsr.training.recipe_data import source_of
 from vdsr.training.recipe_file import load_recipe
 from vdsr.training.run import Start, TrainingOptions
 from vdsr.training.trainer import train
@@ -32,13 +33,13 @@ def main(folder: Path, name: str, packs: list[str], start_from: str | None) -> N
         origin = f"{card.name} {card.version} (trained on {card.training_data})"
         start = Start(architecture=model.architecture, origin=origin)
     recipe = load_recipe(name)
-    print(f"matrix products: {matrix_rate('bf16'):.1f} TFLOP/s", flush=True)
-    parts = [part.partition("@") for part in packs]
+    print(f"matrix products: {matrix_rate():.1f} TFLOP/s", flush=True)
+    sources = [source_of(text) for text in packs]
     outcome = train(
         recipe,
         join_packs(
-            [read_pack(Path(path)) for path, _, _ in parts],
-            [float(share or 0) for *_, share in parts],
+            [read_pack(Path(source.path)) for source in sources],
+            [source.share for source in sources],
         ),
         folder,
         start=start,
@@ -55,12 +56,11 @@ def main(folder: Path, name: str, packs: list[str], start_from: str | None) -> N
     )
 
 
-def matrix_rate(precision: str) -> float:
-    """TFLOP/s of a square product in the recipe's precision, the best of ten."""
-    kinds = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+def matrix_rate() -> float:
+    """TFLOP/s of a square product in bfloat16, the best of ten."""
     gpu = torch.cuda.is_available()
     side, device = (8192, "cuda") if gpu else (1024, "cpu")
-    a = torch.rand(side, side, device=device, dtype=kinds[precision])
+    a = torch.rand(side, side, device=device, dtype=torch.bfloat16)
     best = float("inf")
     for _ in range(10):
         begun = time.perf_counter()

@@ -17,6 +17,6 @@ code=0
 PYTHONPATH="$here/../src${PYTHONPATH:+:$PYTHONPATH}" \
     timeout --signal=TERM --kill-after=60 "$seconds" \
     "${PYTHON:-python3}" "$here/gpu_train.py" "$@" || code=$?
-# 124: timeout sent its signal, and a checkpoint was saved.
+# 124: timeout sent its signal; there is a checkpoint, if it had begun to train.
 [ "$code" -eq 124 ] && code=0
 exit "$code"

@@ -343,11 +343,28 @@ def test_what_it_was_trained_on_goes_along(tmp_path, monkeypatch):
     assert train(recipe, PACK, tmp_path, resume=True).device == rest.device
 
 
+def test_a_run_of_an_earlier_version_does_not_know_what_it_was_trained_on(tmp_path):
+    recipe = parse_recipe(TINY)
+    train(recipe, PACK, tmp_path, options=TrainingOptions(threads=1, stopped=lambda: True))
+    path = tmp_path / "checkpoint.pt"
+    earlier = torch.load(path, weights_only=True)
+    del earlier["device"]
+    torch.save(earlier, path)
+    assert train(recipe, PACK, tmp_path, resume=True).device == "unknown, then CPU"
+
+
 def test_the_network_of_a_gpu_can_be_compiled():
     network = VDSR(depth=4, width=8, fold=2)
     y = torch.rand(2, 1, 16, 16)
     fused = torch.compile(network, backend="aot_eager", fullgraph=True)
     assert torch.equal(fused(y), network(y))
+    weights = list(network.parameters())
+    for one, other in zip(
+        torch.autograd.grad(fused(y).sum(), weights),
+        torch.autograd.grad(network(y).sum(), weights),
+        strict=True,
+    ):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_a_finished_run_can_be_asked_again_but_not_overwritten(tmp_path):

@@ -118,7 +118,7 @@ def prepare(architecture: Architecture, way: Way, device: torch.device) -> Step:
         return step
     if way.mode == COMPILED:
         # Each way is another program of the same code, of which torch keeps eight.
-        torch._dynamo.config.recompile_limit = 64
+        torch._dynamo.config.cache_size_limit = 64
         compiled: Step = torch.compile(step, dynamic=False)
         return compiled
     return _captured(network, step, inputs(way, device, architecture.planes))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vdsr.cluster.options import ClusterOptions
     from vdsr.data.packfile import Pack
     from vdsr.model.metadata import ModelMetadata
-    from vdsr.training.recipe import Recipe, Source
+    from vdsr.training.recipe import Recipe
     from vdsr.training.run import Outcome, Start, TrainingOptions
 
 
@@ -271,8 +271,9 @@ def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -
     """All pictures: those named on the command line, else the recipe's own."""
     from vdsr.data.pack import pack_folders
     from vdsr.data.packfile import join_packs, read_pack
+    from vdsr.training.recipe_data import source_of
 
-    sources = [_source(str(path), license) for path in named] or recipe.data.sources
+    sources = [source_of(str(path), license) for path in named] or recipe.data.sources
     if not sources:
         raise UsageError(f"the recipe {recipe.name} names no data: --data FOLDER or PACK does")
     packs, color = [], recipe.network.planes > 1
@@ -287,19 +288,6 @@ def _data(recipe: Recipe, named: Sequence[Path], license: str, *, quiet: bool) -
         else:
             raise InputError(f"{path}: there is no such folder or pack")
     return join_packs(packs, [source.share for source in sources])
-
-
-def _source(text: str, license: str) -> Source:
-    """`lines.pack@0.1`: a tenth of all patches from there."""
-    from vdsr.training.recipe import Source
-
-    path, _, share = text.rpartition("@")
-    if not path or exists(text):
-        return Source(path=text, license=license)
-    try:
-        return Source(path=path, license=license, share=float(share))
-    except ValueError:
-        return Source(path=text, license=license)
 
 
 def _announce(recipe: Recipe, pack: Pack, folder: Path) -> None:

@@ -102,9 +102,10 @@ def compressed(pictures: Tensor, tables: Tensor, halved: NDArray[np.bool_]) -> T
     y = _through_blocks(ycc[:, :1], tables[:, :1])
     chroma = torch.empty_like(ycc[:, 1:])
     for half in (False, True):
-        index = to_device(np.flatnonzero(halved == half), pictures.device)
-        if not len(index):
+        chosen = np.flatnonzero(halved == half)
+        if not len(chosen):
             continue
+        index = to_device(chosen, pictures.device)
         part = ycc[index, 1:]
         part = _through_blocks(_shrunk(part) if half else part, tables[index, 1:])
         chroma[index] = _enlarged(part) if half else part

@@ -1,4 +1,4 @@
-"""Lightning, set up: its trainer, its signals, its advice."""
+"""Lightning, set up: its trainer, its signals, its advice; and torch's compiler."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def device_name(devices: int) -> str:
 
 
 def compiled(network: Chain) -> Callable[[Tensor], Tensor]:
-    """The network with what lies between its convolutions fused, where torch can do that here."""
+    """The network with what lies between its convolutions fused; as it is where that fails."""
     torch._dynamo.config.suppress_errors = True
     return cast("Callable[[Tensor], Tensor]", torch.compile(network))
 

@@ -71,7 +71,7 @@ class StageModule(pl.LightningModule):
         network: the network at its depth.
         patches: where batches come from.
         state: where the run stands; its weights are those of `network` already.
-        restore: what runs the network: itself, or a `Parallel` of it.
+        restore: what runs the network: itself, compiled, or a `Parallel` of it.
         after_step: called after every step.
 
     Attributes:
@@ -172,6 +172,14 @@ class StageModule(pl.LightningModule):
         self._factors = [group["lr"] / self.stage.rate for group in groups]
         if self._optimizer_state:
             self.trainer.optimizers[0].load_state_dict(self._optimizer_state)
+        # Side by side in memory with what they follow, so that all are moved in one go.
+        with torch.no_grad():
+            self.mean = {
+                name: torch.empty_like(weight).copy_(self.mean[name])
+                for name, weight in self.network.named_parameters()
+            }
+        # On a GPU the first step compiles the network, which is no training.
+        self._counts = self.device.type != "cuda"
         self._clock = time.monotonic()
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
@@ -221,6 +229,7 @@ class StageModule(pl.LightningModule):
             return self.patches(step)
         if self._stream is None:
             self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            self._stream.wait_stream(torch.cuda.default_stream(self.device))
         with torch.cuda.stream(self._stream):
             batch = self.patches(step)
         self._stream.synchronize()
@@ -253,14 +262,13 @@ class StageModule(pl.LightningModule):
         self.step += 1
         self.total += 1
         now = time.monotonic()
-        self.seconds += min(now - self._clock, _LONGEST_STEP)
-        self._clock = now
+        if self._counts:
+            self.seconds += min(now - self._clock, _LONGEST_STEP)
+        self._clock, self._counts = now, True
         # In the beginning the mean follows fast, so that the first weights are forgotten.
         factor = min(self.recipe.ema, (1.0 + self.step) / (10.0 + self.step))
-        names, weights = zip(*self.network.named_parameters(), strict=True)
-        means = [self.mean[name].to(weight) for name, weight in zip(names, weights, strict=True)]
+        means, weights = tuple(self.mean.values()), tuple(self.network.parameters())
         torch._foreach_lerp_(means, weights, 1.0 - factor if self.recipe.ema else 1.0)
-        self.mean = dict(zip(names, means, strict=True))
         if self.stage.revive and self.step % self.stage.revive == 0:
             self._revive()
         self._after_step(self)

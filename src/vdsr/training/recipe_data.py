@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vdsr.errors import UsageError
+from vdsr.inputs import exists
 
 
 def check(holds: bool, text: str) -> None:
@@ -34,6 +35,22 @@ class Source:
 
     def __post_init__(self) -> None:
         check(0.0 <= self.share <= 1.0, "data.sources.share lies in 0..1")
+
+
+def source_of(text: str, license: str = "unknown") -> Source:
+    """A source as it is named on a command line: `lines.pack@0.1`, a tenth of all patches.
+
+    Raises:
+        UsageError: for a share outside of 0..1.
+    """
+    path, _, share = text.rpartition("@")
+    if not path or exists(text):
+        return Source(path=text, license=license)
+    try:
+        part = float(share)
+    except ValueError:
+        return Source(path=text, license=license)
+    return Source(path=path, license=license, share=part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,7 +141,8 @@ class _Training:
             leads=lightning.leads(),
             steps=state.total,
             seconds=state.total_seconds,
-            device=state.device or self._trained_on(),
+            # Checkpoints of earlier versions do not say.
+            device=state.device or "unknown",
             origin=state.origin,
             bicubic=self._monitor.bicubic,
             scores=self._monitor.scores,
@@ -279,14 +280,14 @@ class _Training:
 
     @contextmanager
     def _restorer(self, network: Chain) -> Iterator[Callable[[Tensor], Tensor]]:
-        """What runs the network: on a CPU, several threads side by side."""
+        """What runs the network: on a CPU several threads side by side, on a GPU compiled."""
         if self._device.type == "cuda":
             # A slope that changes from step to step would be compiled anew each time.
             yield network if self._recipe.network.slope else lightning.compiled(network)
             return
         threads = self._options.threads or os.cpu_count() or 1
         threads = min(threads, self._recipe.data.batch)
-        if self._device.type != "cpu" or threads == 1 or self._precision == "64":
+        if threads == 1 or self._precision == "64":
             yield network
             return
         parallel = Parallel(network, threads, dtype=_DTYPES[self._precision])
@@ -357,10 +358,8 @@ class _Training:
     def _trained_on(self) -> str:
         """The devices of the run so far, and this one."""
         own = lightning.device_name(lightning.processes(self._options.devices))
-        before = self._state.device
-        if not before or before.endswith(own):
-            return before or own
-        return f"{before}, then {own}"
+        before = self._state.device or ("unknown" if self._state.total else own)
+        return before if before.rpartition(", then ")[2] == own else f"{before}, then {own}"
 
     def _next(self, state: Checkpoint) -> Checkpoint:
         """The beginning of the next stage: the running mean, grown if need be."""
