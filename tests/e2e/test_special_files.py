@@ -501,4 +501,5 @@ def test_the_command_with_its_own_model(tmp_path: Path, name: str, output: str) 
     planes = stored.transpose(2, 0, 1).astype(np.float64)
     bicubic = imresize(planes, scale=3).clip(0, 255).transpose(1, 2, 0)
     assert image.numpy().shape == bicubic.shape
-    assert 0.05 < np.abs(image.numpy() - bicubic).mean() < 6.0
+    # The edges of such squares become sharp; planes or px in another order would be 50 off.
+    assert 0.05 < np.abs(image.numpy() - bicubic).mean() < 9.0
