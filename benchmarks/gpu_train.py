@@ -26,12 +26,7 @@ from vdsr.training.trainer import train
 
 
 def main(folder: Path, name: str, packs: list[str], start_from: str | None) -> None:
-    start = None
-    if start_from is not None:
-        model = load_model(start_from)
-        card = model.metadata
-        origin = f"{card.name} {card.version} (trained on {card.training_data})"
-        start = Start(architecture=model.architecture, origin=origin)
+    start = None if start_from is None else Start.of(load_model(start_from))
     recipe = load_recipe(name)
     print(f"matrix products: {matrix_rate():.1f} TFLOP/s", flush=True)
     sources = [source_of(text) for text in packs]

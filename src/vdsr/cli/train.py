@@ -258,10 +258,7 @@ def _start(path: Path, trained_on: str) -> Start:
     from vdsr.training.run import Start
 
     if path.suffix == ".onnx" or str(path) in shipped_models():
-        model = load_model(str(path))
-        card = model.metadata
-        origin = f"{card.name} {card.version} (trained on {card.training_data})"
-        return Start(architecture=model.architecture, origin=origin)
+        return Start.of(load_model(str(path)))
     return Start(
         architecture=read_checkpoint(path), origin=f"{path.name} (trained on {trained_on})"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vdsr.model.architecture import Architecture
+from vdsr.model.file import ModelFile
 from vdsr.training.progress import OnTraining
 
 
@@ -49,6 +50,13 @@ class Start:
 
     architecture: Architecture
     origin: str
+
+    @classmethod
+    def of(cls, model: ModelFile) -> Start:
+        """The layers of a model file, and what its metadata say of them."""
+        card = model.metadata
+        origin = f"{card.name} {card.version} (trained on {card.training_data})"
+        return cls(architecture=model.architecture, origin=origin)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,13 @@ def to_device(array: NDArray[np.generic[Any]], device: torch.device) -> Tensor:
     """An array on a device, which a GPU takes in its own time.
 
     A copy from ordinary memory would wait until the GPU has done all that came before it.
+
+    Args:
+        array: of any shape, and any dtype that torch has.
+        device: where it goes.
+
+    Returns:
+        The same shape and dtype; on a CPU the memory of `array` itself.
     """
     tensor = torch.from_numpy(array)
     if device.type != "cuda":
