@@ -156,6 +156,9 @@ def animated_png() -> bytes:
     return png_file(4, 4, bytes(48), chunks=[control, first])
 
 
+MOVING = "2 frames: animations cannot be enlarged as pictures, but by vdsr video"
+
+
 def animation(suffix: str) -> bytes:
     frames = noise(120, 80)
     frames = frames.copy()
@@ -230,9 +233,9 @@ INPUTS: dict[str, tuple[bytes, str]] = {
     "complex.tif": (samples_tiff(np.ones((9, 9), np.complex64), 6), "complex numbers"),
     "nan.tif": (with_value(float("nan")), "NaN or infinite"),
     "infinite.tif": (with_value(float("-inf")), "NaN or infinite"),
-    "animation.gif": (animation(".gif"), "2 frames: animations cannot be enlarged"),
-    "animation.webp": (animation(".webp"), "2 frames: animations cannot be enlarged"),
-    "animation.png": (animated_png(), "2 frames: animations cannot be enlarged"),
+    "animation.gif": (animation(".gif"), MOVING),
+    "animation.webp": (animation(".webp"), MOVING),
+    "animation.png": (animated_png(), MOVING),
     "preview.tif": (tiff({254: (4, (1,))}), "a mere preview of its picture"),
     "pages.tif": (pages(), "2 pages: choose one (1 to 2), or all"),
 }

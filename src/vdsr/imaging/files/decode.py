@@ -148,7 +148,8 @@ class PictureReader:
             pages = png_chunks.frames(self.path)
         if pages > 1 and name != "tiff":
             raise InputError(
-                f"{self.path}: it has {pages} frames: animations cannot be enlarged yet"
+                f"{self.path}: it has {pages} frames: animations cannot be enlarged as pictures,"
+                " but by vdsr video"
             )
         if image.format not in (*_DTYPES, "double") and image.interpretation != "labs":
             raise InputError(

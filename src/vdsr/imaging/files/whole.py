@@ -232,7 +232,7 @@ def _framed(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3:
-        raise InputError(f"{path}: it has {len(pixels)} frames: animations cannot be enlarged yet")
+        raise InputError(f"{path}: it has {len(pixels)} frames: animations cannot be enlarged")
     if pixels.dtype == np.float16:
         pixels = pixels.astype(np.float32)
     if pixels.dtype.name not in _VIPS_TYPES or not 1 <= pixels.shape[2] <= 4:
